@@ -1,0 +1,350 @@
+//! The intent: everything one owner (the agent, the configuration file, a person) wants a bgpd to do.
+//!
+//! An intent is level-triggered: `PUT /v1/intents/{owner}` replaces all that this owner wanted before, and bgpd applies
+//! the difference. The same types are the body of bgpd's YAML configuration file, whose owner is `file`. Several owners
+//! may name the same instance and the same peer: session parameters come from the first owner (by name) and must be
+//! equal or absent elsewhere, routes and export statements add up.
+//!
+//! Invariant: an [`Intent`] that passes [`Intent::validate`] can be applied whole; nothing in it is refused later.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Everything one owner wants. An empty intent wants nothing: its instances, peers and routes go away.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Intent {
+    /// Seconds for which bgpd keeps this intent after its owner stopped renewing it. Absent: until it is replaced or
+    /// deleted, whatever happens to the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_seconds: Option<u32>,
+    /// BGP instances, one speaker each, by unique name.
+    #[serde(default)]
+    pub instances: Vec<Instance>,
+}
+
+/// One BGP speaker: its own ASN, router ID, RIB and, if wanted, listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Instance {
+    /// Name, unique in the process. Metrics and show commands carry it.
+    pub name: String,
+    /// Local autonomous system number, 1 to 4294967295 (RFC 6793). 23456 is refused.
+    #[serde(rename = "localASN")]
+    pub local_asn: u32,
+    /// BGP Identifier (RFC 6286): any IPv4 address but 0.0.0.0.
+    #[serde(rename = "routerID")]
+    #[schema(value_type = String)]
+    pub router_id: Ipv4Addr,
+    /// TCP port to listen on for configured peers. Absent: no listener, an active-only speaker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen_port: Option<u16>,
+    /// Local addresses to listen on. Empty: all, IPv4 and IPv6.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub listen_addresses: Vec<IpAddr>,
+    /// Neighbours, by unique name.
+    #[serde(default)]
+    pub peers: Vec<Peer>,
+    /// Routes this instance originates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+    /// Largest number of equal paths kept as multipath, 1 to 128. Absent: 1, no multipath.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum_paths: Option<u8>,
+    /// Whether paths of equal AS_PATH length but different content may be multipath together.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub multipath_relax: bool,
+}
+
+/// One neighbour. It is identified by name; a changed address or ASN is another session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Peer {
+    /// Name, unique in the instance.
+    pub name: String,
+    /// Address of the neighbour. An IPv6 link-local address needs [`Peer::interface`].
+    #[schema(value_type = String)]
+    pub address: IpAddr,
+    /// The neighbour's ASN. Absent or 0: whatever it says in its OPEN.
+    #[serde(default, rename = "peerASN", skip_serializing_if = "Option::is_none")]
+    pub peer_asn: Option<u32>,
+    /// TCP port of the neighbour. Default 179.
+    #[serde(default = "default_port", skip_serializing_if = "is_default_port")]
+    pub port: u16,
+    /// Source address of the session. Absent: the kernel's choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub local_address: Option<IpAddr>,
+    /// Interface the session is bound to (scope of a link-local address).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// Never dial, only accept. Needs the instance's `listenPort`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub passive: bool,
+    /// Administratively down: configured, shown, not connected.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub shutdown: bool,
+    /// Free text for people, as FRR's `description`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Session timers.
+    #[serde(default)]
+    pub timers: Timers,
+    /// TTL of an eBGP session: absent or 1 means directly connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ebgp_multihop: Option<u8>,
+    /// TCP MD5 password (RFC 2385). Never shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub password: Option<Secret>,
+    /// Graceful restart (RFC 4724). Absent: off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graceful_restart: Option<GracefulRestart>,
+    /// Families to negotiate. Empty: IPv4 and IPv6 unicast.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub families: Vec<Family>,
+    /// What is accepted from this neighbour. Absent: everything that RFC 4271 allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<Policy>,
+    /// What is sent to this neighbour. Absent: the instance's own and learned routes, by the rules of RFC 4271.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<Policy>,
+    /// Largest number of prefixes accepted per family before the session is closed. Absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_prefixes: Option<u32>,
+    /// The neighbour is a route reflector client (RFC 4456). iBGP only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub route_reflector_client: bool,
+}
+
+/// Session timers, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Timers {
+    /// ConnectRetryTime (RFC 4271 §8.2.2), 1 to 2147483647. Default 120.
+    pub connect_retry_seconds: u32,
+    /// Proposed Hold Time, 0 or 3 to 65535. Default 90.
+    pub hold_seconds: u16,
+    /// Longest keepalive interval, at most the hold time; a third of the negotiated hold time wins if it is smaller. Default 30.
+    pub keepalive_seconds: u16,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { connect_retry_seconds: 120, hold_seconds: 90, keepalive_seconds: 30 }
+    }
+}
+
+/// Graceful restart parameters (RFC 4724 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GracefulRestart {
+    /// Restart Time in seconds, 1 to 4095.
+    pub restart_seconds: u16,
+}
+
+/// An address family that rutter carries routes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// AFI 1, SAFI 1.
+    Ipv4Unicast,
+    /// AFI 2, SAFI 1.
+    Ipv6Unicast,
+}
+
+/// A route that an instance originates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Route {
+    /// The prefix, without host bits.
+    #[schema(value_type = String)]
+    pub prefix: IpNet,
+    /// ORIGIN. Default `igp`.
+    #[serde(default, skip_serializing_if = "Origin::is_igp")]
+    pub origin: Origin,
+    /// NEXT_HOP. Absent: the local address of each session (next hop self).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub next_hop: Option<IpAddr>,
+    /// MULTI_EXIT_DISC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub med: Option<u32>,
+    /// LOCAL_PREF, sent to internal peers only. Absent: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_preference: Option<u32>,
+    /// Communities to attach, see [`Actions::add_communities`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub communities: Vec<String>,
+    /// Large communities to attach, `a:b:c`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub large_communities: Vec<String>,
+    /// Why this route exists, for `show` and `explain`, e.g. `Service default/webpod LoadBalancerIP`. Never on the wire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// ORIGIN attribute (RFC 4271 §5.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Interior to the originating AS.
+    #[default]
+    Igp,
+    /// Learned by EGP.
+    Egp,
+    /// Learned by other means.
+    Incomplete,
+}
+
+impl Origin {
+    fn is_igp(&self) -> bool {
+        *self == Self::Igp
+    }
+}
+
+/// Ordered statements; the first that matches decides, and if none does, `default_action`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Policy {
+    /// Name for `show`, e.g. `peer-tor-switch-export`.
+    pub name: String,
+    /// What happens to a route that no statement matches.
+    pub default_action: Verdict,
+    /// The statements, in order of evaluation.
+    #[serde(default)]
+    pub statements: Vec<Statement>,
+}
+
+/// One policy statement: all conditions must hold; an absent condition always holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Statement {
+    /// Name for `show`, e.g. `PodCIDR-ipv4`.
+    pub name: String,
+    /// Families the statement is about. Empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub families: Vec<Family>,
+    /// Prefixes the statement is about. Empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<PrefixMatch>,
+    /// Communities of which a route must carry at least one. Empty: no condition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub any_community: Vec<String>,
+    /// Where the route must come from. Empty: anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceMatch>,
+    /// What to do with the route.
+    pub action: Verdict,
+    /// Changes to an accepted route.
+    #[serde(default, skip_serializing_if = "Actions::is_empty")]
+    pub set: Actions,
+}
+
+/// A prefix and the lengths, inside it, that match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PrefixMatch {
+    /// The covering prefix.
+    #[schema(value_type = String)]
+    pub prefix: IpNet,
+    /// Smallest matching length. Absent: the prefix's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_length: Option<u8>,
+    /// Largest matching length. Absent: the smallest, so that without both only the exact prefix matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<u8>,
+}
+
+/// Where a route comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceMatch {
+    /// Originated by this instance.
+    Local,
+    /// Learned from an internal peer.
+    Internal,
+    /// Learned from an external peer.
+    External,
+}
+
+/// Accept or reject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The route passes.
+    Accept,
+    /// The route does not pass.
+    Reject,
+}
+
+/// Changes that a statement makes to a route it accepts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Actions {
+    /// Replace LOCAL_PREF. Has no effect towards external peers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_preference: Option<u32>,
+    /// Replace MULTI_EXIT_DISC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub med: Option<u32>,
+    /// Add communities: `65001:100`, a 32-bit number, or a well-known name (`no-export`, `blackhole`, ...).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add_communities: Vec<String>,
+    /// Add large communities, `a:b:c`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add_large_communities: Vec<String>,
+    /// Prepend the local ASN this many more times, up to 16. External peers only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prepend: Option<u8>,
+}
+
+impl Actions {
+    /// Whether nothing would change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A secret that prints as asterisks and leaves the process only inside an intent sent to bgpd.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a password.
+    #[must_use]
+    pub fn new(password: impl Into<String>) -> Self {
+        Self(password.into())
+    }
+
+    /// The password itself, for the socket option only.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("********")
+    }
+}
+
+fn default_port() -> u16 {
+    179
+}
+
+fn is_default_port(port: &u16) -> bool {
+    *port == default_port()
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}

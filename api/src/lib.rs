@@ -1,0 +1,7 @@
+//! What bgpd, the agent and their clients say to each other: the intent a client wants in force, the answers of the
+//! show commands, and how both look to a person.
+//!
+//! The invariant: everything in this crate is a value. Nothing here opens a file, asks a clock or holds a session; the
+//! one exception is the small HTTP client behind the `client` feature.
+
+pub mod intent;
