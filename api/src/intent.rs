@@ -14,6 +14,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+mod validate;
+
+pub use validate::{InvalidIntent, Problem};
+
 /// Everything one owner wants. An empty intent wants nothing: its instances, peers and routes go away.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -156,6 +160,23 @@ pub enum Family {
     Ipv4Unicast,
     /// AFI 2, SAFI 1.
     Ipv6Unicast,
+}
+
+impl Family {
+    /// `ipv4-unicast` or `ipv6-unicast`, as in JSON and YAML.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ipv4Unicast => "ipv4-unicast",
+            Self::Ipv6Unicast => "ipv6-unicast",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A route that an instance originates.

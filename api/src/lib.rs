@@ -4,4 +4,9 @@
 //! The invariant: everything in this crate is a value. Nothing here opens a file, asks a clock or holds a session; the
 //! one exception is the small HTTP client behind the `client` feature.
 
+#![deny(missing_docs)]
+
+#[cfg(feature = "client")]
+pub mod client;
+pub mod control;
 pub mod intent;

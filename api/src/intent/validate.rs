@@ -1,0 +1,540 @@
+//! The rules that an [`Intent`] must keep beyond its types: ranges, uniqueness, fields that need each other.
+//!
+//! Invariant: the first broken rule is reported with the exact path of its field, written as in the YAML or JSON that
+//! the author sees, and with what to write instead.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Actions, Instance, Intent, Peer, Policy, PrefixMatch, Route, Timers, Verdict};
+
+/// The first rule an intent breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidIntent {
+    /// The field to blame: `instances[0].peers[2].timers.holdSeconds`.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+impl fmt::Display for InvalidIntent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for InvalidIntent {}
+
+/// What can be wrong with a field of an intent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// A number is outside its range.
+    #[error("{value} is out of range; write {allowed}")]
+    OutOfRange {
+        /// What was written.
+        value: u64,
+        /// What may be written.
+        allowed: String,
+    },
+    /// A text that must say something is empty.
+    #[error("is empty; {advice}")]
+    Empty {
+        /// What to write.
+        advice: &'static str,
+    },
+    /// A text is longer than its consumer takes.
+    #[error("is {length} bytes long; at most {most} are possible")]
+    TooLong {
+        /// Its length.
+        length: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// A text has characters that it may not have.
+    #[error("{value:?} is not {expected}")]
+    Malformed {
+        /// What was written.
+        value: String,
+        /// What it should have been.
+        expected: &'static str,
+    },
+    /// A value that must be unique appears twice.
+    #[error("{value} is also at {first}; {advice}")]
+    Duplicate {
+        /// The value.
+        value: String,
+        /// Where it stands first.
+        first: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// An ASN that RFC 7607 or RFC 6793 reserves.
+    #[error("{asn} is reserved ({why})")]
+    ReservedAsn {
+        /// The number.
+        asn: u32,
+        /// By what.
+        why: &'static str,
+    },
+    /// An address that cannot be used here.
+    #[error("{address} cannot be used here: {why}")]
+    UnusableAddress {
+        /// The address.
+        address: IpAddr,
+        /// Why.
+        why: &'static str,
+    },
+    /// An address of the wrong family.
+    #[error("{address} is of another family than {other}")]
+    FamilyMismatch {
+        /// The address.
+        address: IpAddr,
+        /// What it must fit.
+        other: String,
+    },
+    /// A prefix with bits set behind its length.
+    #[error("{prefix} has host bits set; write {network}")]
+    HostBits {
+        /// As written.
+        prefix: IpNet,
+        /// As it should be.
+        network: IpNet,
+    },
+    /// A field needs another one that is absent.
+    #[error("needs {other}: {why}")]
+    Needs {
+        /// The absent field.
+        other: &'static str,
+        /// Why it is needed.
+        why: &'static str,
+    },
+    /// A field contradicts another one.
+    #[error("contradicts {other}: {why}")]
+    Contradicts {
+        /// The other field.
+        other: &'static str,
+        /// Why both cannot be.
+        why: String,
+    },
+}
+
+impl Intent {
+    /// Checks every rule; the first one broken is the error.
+    ///
+    /// # Errors
+    /// [`InvalidIntent`] with the field's path and what to write instead.
+    pub fn validate(&self) -> Result<(), InvalidIntent> {
+        let root = Path(String::new());
+        if let Some(seconds) = self.hold_seconds {
+            root.key("holdSeconds").within(seconds.into(), 1, u32::MAX.into())?;
+        }
+        let mut names = Seen::new("give each instance its own name");
+        let mut ports = Vec::new();
+        for (index, instance) in self.instances.iter().enumerate() {
+            let at = root.key("instances").index(index);
+            names.add(&instance.name, &at.key("name"))?;
+            instance.check(&at)?;
+            check_listener(instance, &at, &mut ports)?;
+        }
+        Ok(())
+    }
+}
+
+impl Instance {
+    fn check(&self, at: &Path) -> Result<(), InvalidIntent> {
+        at.key("name").name(&self.name)?;
+        at.key("localASN").asn(self.local_asn)?;
+        if self.local_asn == 0 {
+            return at.key("localASN").fail(Problem::ReservedAsn { asn: 0, why: "RFC 7607" });
+        }
+        if self.router_id.is_unspecified() {
+            let why = "a BGP Identifier is any IPv4 address but 0.0.0.0 (RFC 6286)";
+            let address = IpAddr::V4(self.router_id);
+            return at.key("routerID").fail(Problem::UnusableAddress { address, why });
+        }
+        if let Some(paths) = self.maximum_paths {
+            at.key("maximumPaths").within(paths.into(), 1, 128)?;
+        }
+        let mut names = Seen::new("give each peer of an instance its own name");
+        let mut addresses = Seen::new("one instance has one session per neighbour address");
+        for (index, peer) in self.peers.iter().enumerate() {
+            let at = at.key("peers").index(index);
+            names.add(&peer.name, &at.key("name"))?;
+            let address = match &peer.interface {
+                Some(interface) if needs_scope(peer.address) => format!("{}%{interface}", peer.address),
+                _ => peer.address.to_string(),
+            };
+            addresses.add(&address, &at.key("address"))?;
+            peer.check(self, &at)?;
+        }
+        let mut prefixes = Seen::new("an instance originates a prefix once");
+        for (index, route) in self.routes.iter().enumerate() {
+            let at = at.key("routes").index(index);
+            route.check(&at)?;
+            prefixes.add(&route.prefix.to_string(), &at.key("prefix"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Two instances of one process cannot both listen on the same port of the same address.
+fn check_listener(
+    instance: &Instance,
+    at: &Path,
+    ports: &mut Vec<(u16, Vec<IpAddr>, Path)>,
+) -> Result<(), InvalidIntent> {
+    let Some(port) = instance.listen_port else {
+        if instance.listen_addresses.is_empty() {
+            return Ok(());
+        }
+        let why = "addresses alone do not say where to listen";
+        return at.key("listenAddresses").fail(Problem::Needs { other: "listenPort", why });
+    };
+    let here = at.key("listenPort");
+    here.within(port.into(), 1, u16::MAX.into())?;
+    let mut addresses = Seen::new("list each address once");
+    for (index, address) in instance.listen_addresses.iter().enumerate() {
+        let at = at.key("listenAddresses").index(index);
+        at.unicast(*address)?;
+        addresses.add(&address.to_string(), &at)?;
+    }
+    for (other_port, other_addresses, first) in ports.iter() {
+        let overlap = instance.listen_addresses.is_empty()
+            || other_addresses.is_empty()
+            || instance.listen_addresses.iter().any(|address| other_addresses.contains(address));
+        if *other_port == port && overlap {
+            let advice = "give each instance its own listenPort, or disjoint listenAddresses";
+            return here.fail(Problem::Duplicate {
+                value: port.to_string(),
+                first: first.to_string(),
+                advice,
+            });
+        }
+    }
+    ports.push((port, instance.listen_addresses.clone(), here));
+    Ok(())
+}
+
+impl Peer {
+    fn check(&self, instance: &Instance, at: &Path) -> Result<(), InvalidIntent> {
+        at.key("name").name(&self.name)?;
+        at.key("address").unicast(self.address)?;
+        if needs_scope(self.address) && self.interface.is_none() {
+            let why = "a link-local address means something on one link only";
+            return at.key("address").fail(Problem::Needs { other: "interface", why });
+        }
+        at.key("peerASN").asn(self.peer_asn.unwrap_or_default())?;
+        at.key("port").within(self.port.into(), 1, u16::MAX.into())?;
+        if let Some(local) = self.local_address {
+            let here = at.key("localAddress");
+            here.unicast(local)?;
+            if local.is_ipv4() != self.address.is_ipv4() {
+                let other = format!("the peer's {}", self.address);
+                return here.fail(Problem::FamilyMismatch { address: local, other });
+            }
+        }
+        if let Some(interface) = &self.interface {
+            at.key("interface").interface(interface)?;
+        }
+        if self.passive && instance.listen_port.is_none() {
+            let why = "a passive peer can only be accepted, and this instance does not listen";
+            return at.key("passive").fail(Problem::Needs { other: "listenPort", why });
+        }
+        if let Some(text) = &self.description {
+            at.key("description").text(text, 255)?;
+        }
+        self.timers.check(&at.key("timers"))?;
+        if let Some(hops) = self.ebgp_multihop {
+            at.key("ebgpMultihop").within(hops.into(), 1, 255)?;
+        }
+        if let Some(password) = &self.password {
+            at.key("password").password(password.expose())?;
+        }
+        if let Some(restart) = &self.graceful_restart {
+            at.key("gracefulRestart").key("restartSeconds").within(
+                restart.restart_seconds.into(),
+                1,
+                4095,
+            )?;
+        }
+        let mut families = Seen::new("list each family once");
+        for (index, family) in self.families.iter().enumerate() {
+            families.add(family.name(), &at.key("families").index(index))?;
+        }
+        if let Some(limit) = self.max_prefixes {
+            at.key("maxPrefixes").within(limit.into(), 1, u32::MAX.into())?;
+        }
+        if self.route_reflector_client
+            && self.peer_asn.is_some_and(|asn| asn != 0 && asn != instance.local_asn)
+        {
+            let why = "routes are reflected between internal peers only (RFC 4456)".to_owned();
+            return at.key("routeReflectorClient").fail(Problem::Contradicts { other: "peerASN", why });
+        }
+        for (key, policy) in [("import", &self.import), ("export", &self.export)] {
+            if let Some(policy) = policy {
+                policy.check(&at.key(key))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Timers {
+    fn check(&self, at: &Path) -> Result<(), InvalidIntent> {
+        at.key("connectRetrySeconds").within(self.connect_retry_seconds.into(), 1, 2_147_483_647)?;
+        if (1..3).contains(&self.hold_seconds) {
+            let allowed = "0 or 3 to 65535 (RFC 4271 §4.2)".to_owned();
+            let value = self.hold_seconds.into();
+            return at.key("holdSeconds").fail(Problem::OutOfRange { value, allowed });
+        }
+        if self.hold_seconds == 0 {
+            return Ok(());
+        }
+        let keepalive = at.key("keepaliveSeconds");
+        if self.keepalive_seconds == 0 {
+            let why = format!("without keepalives a hold time of {} s always expires", self.hold_seconds);
+            return keepalive.fail(Problem::Contradicts { other: "holdSeconds", why });
+        }
+        if self.keepalive_seconds > self.hold_seconds {
+            let (keep, hold) = (self.keepalive_seconds, self.hold_seconds);
+            let why =
+                format!("{keep} is more than the hold time of {hold} s; write {} or less", (hold / 3).max(1));
+            return keepalive.fail(Problem::Contradicts { other: "holdSeconds", why });
+        }
+        Ok(())
+    }
+}
+
+impl Route {
+    fn check(&self, at: &Path) -> Result<(), InvalidIntent> {
+        at.key("prefix").network(self.prefix)?;
+        if let Some(next_hop) = self.next_hop {
+            let here = at.key("nextHop");
+            here.unicast(next_hop)?;
+            // RFC 8950 carries IPv4 prefixes over IPv6 next hops; the reverse does not exist.
+            if next_hop.is_ipv4() && matches!(self.prefix, IpNet::V6(_)) {
+                let other = format!("the prefix {}", self.prefix);
+                return here.fail(Problem::FamilyMismatch { address: next_hop, other });
+            }
+        }
+        check_communities(&self.communities, &at.key("communities"))?;
+        check_large_communities(&self.large_communities, &at.key("largeCommunities"))
+    }
+}
+
+impl Policy {
+    fn check(&self, at: &Path) -> Result<(), InvalidIntent> {
+        at.key("name").name(&self.name)?;
+        let mut names = Seen::new("give each statement of a policy its own name");
+        for (index, statement) in self.statements.iter().enumerate() {
+            let at = at.key("statements").index(index);
+            at.key("name").name(&statement.name)?;
+            names.add(&statement.name, &at.key("name"))?;
+            for (index, prefix) in statement.prefixes.iter().enumerate() {
+                prefix.check(&at.key("prefixes").index(index))?;
+            }
+            check_communities(&statement.any_community, &at.key("anyCommunity"))?;
+            statement.set.check(&at.key("set"))?;
+            if statement.action == Verdict::Reject && !statement.set.is_empty() {
+                let why = "a rejected route is not changed".to_owned();
+                return at.key("set").fail(Problem::Contradicts { other: "action", why });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PrefixMatch {
+    fn check(&self, at: &Path) -> Result<(), InvalidIntent> {
+        at.key("prefix").network(self.prefix)?;
+        let longest = u64::from(self.prefix.max_prefix_len());
+        let shortest = u64::from(self.prefix.prefix_len());
+        let low = self.min_length.map_or(shortest, u64::from);
+        at.key("minLength").within(low, shortest, longest)?;
+        at.key("maxLength").within(self.max_length.map_or(low, u64::from), low, longest)
+    }
+}
+
+impl Actions {
+    fn check(&self, at: &Path) -> Result<(), InvalidIntent> {
+        check_communities(&self.add_communities, &at.key("addCommunities"))?;
+        check_large_communities(&self.add_large_communities, &at.key("addLargeCommunities"))?;
+        match self.prepend {
+            Some(times) => at.key("prepend").within(times.into(), 1, 16),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_communities(communities: &[String], at: &Path) -> Result<(), InvalidIntent> {
+    const EXPECTED: &str = "a community; write ASN:VALUE (each 0 to 65535), a 32-bit number or a well-known name \
+                            such as no-export";
+    each(communities, at, EXPECTED, is_community)
+}
+
+fn check_large_communities(communities: &[String], at: &Path) -> Result<(), InvalidIntent> {
+    const EXPECTED: &str = "a large community; write GLOBAL:LOCAL1:LOCAL2, each 0 to 4294967295";
+    each(communities, at, EXPECTED, is_large_community)
+}
+
+fn each(
+    texts: &[String],
+    at: &Path,
+    expected: &'static str,
+    valid: impl Fn(&str) -> bool,
+) -> Result<(), InvalidIntent> {
+    match texts.iter().position(|text| !valid(text)) {
+        Some(index) => at.index(index).fail(Problem::Malformed { value: texts[index].clone(), expected }),
+        None => Ok(()),
+    }
+}
+
+fn is_community(text: &str) -> bool {
+    const WELL_KNOWN: [&str; 7] =
+        ["graceful-shutdown", "accept-own", "blackhole", "no-export", "no-advertise", "local-AS", "no-peer"];
+    match text.split_once(':') {
+        Some((asn, value)) => asn.parse::<u16>().is_ok() && value.parse::<u16>().is_ok(),
+        None => text.parse::<u32>().is_ok() || WELL_KNOWN.contains(&text),
+    }
+}
+
+fn is_large_community(text: &str) -> bool {
+    let parts: Vec<_> = text.split(':').collect();
+    parts.len() == 3 && parts.iter().all(|part| part.parse::<u32>().is_ok())
+}
+
+fn needs_scope(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+/// Values that must differ, with the place where each stood first.
+struct Seen {
+    first: HashMap<String, String>,
+    advice: &'static str,
+}
+
+impl Seen {
+    fn new(advice: &'static str) -> Self {
+        Self { first: HashMap::new(), advice }
+    }
+
+    fn add(&mut self, value: &str, at: &Path) -> Result<(), InvalidIntent> {
+        match self.first.insert(value.to_owned(), at.to_string()) {
+            Some(first) => {
+                at.fail(Problem::Duplicate { value: value.to_owned(), first, advice: self.advice })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Where in the intent we are, in the author's spelling.
+#[derive(Clone)]
+struct Path(String);
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Path {
+    fn key(&self, name: &str) -> Self {
+        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+    }
+
+    fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    fn fail(&self, problem: Problem) -> Result<(), InvalidIntent> {
+        Err(InvalidIntent { field: self.0.clone(), problem })
+    }
+
+    fn within(&self, value: u64, low: u64, high: u64) -> Result<(), InvalidIntent> {
+        if (low..=high).contains(&value) {
+            return Ok(());
+        }
+        let allowed = if low == high { low.to_string() } else { format!("{low} to {high}") };
+        self.fail(Problem::OutOfRange { value, allowed })
+    }
+
+    /// Names become labels of metrics, words of commands and segments of paths.
+    fn name(&self, name: &str) -> Result<(), InvalidIntent> {
+        if name.is_empty() {
+            return self.fail(Problem::Empty { advice: "give it a name" });
+        }
+        if name.contains(char::is_whitespace) {
+            let expected = "a name: it has blanks";
+            return self.fail(Problem::Malformed { value: name.to_owned(), expected });
+        }
+        self.text(name, 255)
+    }
+
+    fn text(&self, text: &str, most: usize) -> Result<(), InvalidIntent> {
+        if text.len() > most {
+            return self.fail(Problem::TooLong { length: text.len(), most });
+        }
+        if text.contains(char::is_control) {
+            let expected = "one line of text: it has control characters";
+            return self.fail(Problem::Malformed { value: text.to_owned(), expected });
+        }
+        Ok(())
+    }
+
+    fn asn(&self, asn: u32) -> Result<(), InvalidIntent> {
+        match asn {
+            23456 => self.fail(Problem::ReservedAsn { asn, why: "AS_TRANS, RFC 6793" }),
+            _ => Ok(()),
+        }
+    }
+
+    fn unicast(&self, address: IpAddr) -> Result<(), InvalidIntent> {
+        let why = if address.is_unspecified() {
+            "it means no address"
+        } else if address.is_multicast() {
+            "it is a multicast address"
+        } else if matches!(address, IpAddr::V4(v4) if v4.is_broadcast()) {
+            "it is the broadcast address"
+        } else if matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some()) {
+            "it is an IPv4-mapped address; write the IPv4 address"
+        } else {
+            return Ok(());
+        };
+        self.fail(Problem::UnusableAddress { address, why })
+    }
+
+    fn network(&self, prefix: IpNet) -> Result<(), InvalidIntent> {
+        let network = prefix.trunc();
+        if network == prefix { Ok(()) } else { self.fail(Problem::HostBits { prefix, network }) }
+    }
+
+    /// Linux: IFNAMSIZ 16 with the closing zero, no `/` and no blanks.
+    fn interface(&self, name: &str) -> Result<(), InvalidIntent> {
+        if name.is_empty() {
+            return self.fail(Problem::Empty { advice: "name an interface, or leave it out" });
+        }
+        if name.len() > 15 || name.contains('/') || name.contains(char::is_whitespace) {
+            let expected = "an interface name (at most 15 characters, no blanks, no slash)";
+            return self.fail(Problem::Malformed { value: name.to_owned(), expected });
+        }
+        Ok(())
+    }
+
+    /// The kernel's TCP_MD5SIG_MAXKEYLEN is 80. The password itself appears in no error.
+    fn password(&self, password: &str) -> Result<(), InvalidIntent> {
+        if password.is_empty() {
+            return self.fail(Problem::Empty { advice: "write a password, or leave it out" });
+        }
+        if password.len() > 80 {
+            return self.fail(Problem::TooLong { length: password.len(), most: 80 });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
