@@ -36,6 +36,63 @@ impl From<&crate::intent::InvalidIntent> for ErrorBody {
 pub struct Applied {
     /// One entry per instance, peer or set of routes that changed.
     pub changes: Vec<Change>,
+    /// What of this owner's intent is not in force, because another owner came first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A value that one owner wants and another owner, first by name, has decided differently. `file` comes before all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Conflict {
+    /// The instance's name.
+    pub instance: String,
+    /// The peer's name, when the value is a peer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// What kind of conflict.
+    pub kind: ConflictKind,
+    /// The field, as in the intent: `timers.holdSeconds`; for a route its prefix.
+    pub field: String,
+    /// The owner whose value is in force.
+    pub winner: String,
+    /// The owner whose value is not.
+    pub loser: String,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { instance, peer, kind, field, winner, loser } = self;
+        write!(f, "{instance}")?;
+        if let Some(peer) = peer {
+            write!(f, "/{peer}")?;
+        }
+        write!(f, ": {field} of owner {loser} is not in force: ")?;
+        match kind {
+            ConflictKind::DifferentValue => write!(f, "owner {winner} set another value"),
+            ConflictKind::PeerAddressTaken => write!(f, "owner {winner} has another peer with this address"),
+            ConflictKind::ListenPortTaken => write!(f, "owner {winner} has another instance on this port"),
+            ConflictKind::RouteTaken => write!(f, "owner {winner} originates it with other attributes"),
+            ConflictKind::NotApplicable => write!(f, "it does not fit the instance of owner {winner}"),
+        }
+    }
+}
+
+/// Why two owners cannot both have what they want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ConflictKind {
+    /// Both set the same parameter of the same instance or peer, differently.
+    DifferentValue,
+    /// Two peers of different names have the same address.
+    PeerAddressTaken,
+    /// Two instances want to listen on the same port of the same address.
+    ListenPortTaken,
+    /// Both originate the same prefix, with different attributes.
+    RouteTaken,
+    /// It is valid alone but not in the instance that another owner has set up, such as a passive peer of an instance
+    /// that does not listen.
+    NotApplicable,
 }
 
 /// One effect of an intent.
