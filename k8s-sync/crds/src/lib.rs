@@ -1,1 +1,25 @@
-//! placeholder
+//! Cilium's BGP custom resources as Rust types, one file per kind.
+//!
+//! Invariant: names, limits, defaults and rules are exactly those of Cilium's CRDs; a test compares every property of
+//! the generated schemas with the real manifests, version by version. The types are those of `v2`; [`schema`] also
+//! knows `v2alpha1`, whose objects are read into the same types.
+
+pub mod bgp_advertisement;
+pub mod bgp_cluster_config;
+pub mod bgp_node_config;
+pub mod bgp_node_config_override;
+pub mod bgp_peer_config;
+pub mod cilium_node;
+pub mod condition;
+pub mod label_selector;
+mod pattern;
+pub mod schema;
+
+pub use bgp_advertisement::{CiliumBGPAdvertisement, CiliumBGPAdvertisementSpec};
+pub use bgp_cluster_config::{CiliumBGPClusterConfig, CiliumBGPClusterConfigSpec};
+pub use bgp_node_config::{CiliumBGPNodeConfig, CiliumBGPNodeConfigSpec};
+pub use bgp_node_config_override::{CiliumBGPNodeConfigOverride, CiliumBGPNodeConfigOverrideSpec};
+pub use bgp_peer_config::{CiliumBGPPeerConfig, CiliumBGPPeerConfigSpec};
+pub use cilium_node::{CiliumNode, CiliumNodeSpec};
+pub use condition::{Condition, ConditionStatus};
+pub use label_selector::{LabelSelector, LabelSelectorRequirement, SelectorOperator, SelectorProblem};
