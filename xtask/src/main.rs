@@ -1,7 +1,10 @@
 //! `cargo xtask`: everything about this project that is more than one cargo command. Each word says what it does before
 //! it does it, installs what it needs, and cleans up after itself.
 
+mod bench;
+mod demo;
 mod deps;
+mod fuzz;
 mod run;
 mod test;
 
@@ -18,12 +21,24 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure, beside real peers.
+    Bench(bench::Args),
+    /// Real peering with a real FRR, from Cilium's YAML, on this machine; narrated, and cleaned up afterwards.
+    Demo(demo::Args),
+    /// Run each fuzz target for a while (nightly toolchain).
+    Fuzz(fuzz::Args),
+    #[command(hide = true, name = "demo-respond")]
+    DemoRespond(demo::RespondArgs),
     /// Run every test: format, lints, units, properties, oracles, simulation, fuzz builds, real FRR, BIRD and GoBGP.
     Test(test::Args),
 }
 
 fn main() -> Result<()> {
     match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::DemoRespond(args) => demo::respond(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Test(args) => test::run(&args),
     }
 }

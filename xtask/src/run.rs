@@ -53,7 +53,8 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 fn show(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    let mut words = vec![program.file_name().unwrap_or(command.get_program()).to_string_lossy().into_owned()];
+    let mut words =
+        vec![program.file_name().unwrap_or_else(|| command.get_program()).to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
     words.join(" ")
 }

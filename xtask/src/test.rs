@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use crate::{deps, run};
+use crate::{deps, fuzz, run};
 
 #[derive(ClapArgs)]
 pub(crate) struct Args {
@@ -105,7 +105,7 @@ fn documentation() -> Result<()> {
 
 /// The fuzz crates are workspaces of their own; here they are only compiled, `cargo xtask fuzz` runs them.
 fn fuzz_builds() -> Result<()> {
-    for folder in ["bgpd/wire/fuzz", "bgpd/core/fuzz"] {
+    for folder in fuzz::FOLDERS {
         let target = run::target_dir("fuzz-check");
         let mut command = run::cargo();
         command

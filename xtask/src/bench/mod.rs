@@ -1,0 +1,40 @@
+//! `cargo xtask bench`: figures, not verdicts. Each program prints what it measured beside what real peers need for the
+//! same work in the same run.
+
+mod configs;
+mod relay;
+
+use anyhow::Result;
+use clap::{Args as ClapArgs, Subcommand};
+
+use crate::{deps, run};
+
+#[derive(ClapArgs)]
+pub(crate) struct Args {
+    /// Use target/release/bgpd as it is.
+    #[arg(long, global = true)]
+    no_build: bool,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// A table from BIRD through bgpd, BIRD, FRR and GoBGP in turn to FRR: CPU seconds and peak memory of the relay.
+    Relay(relay::Args),
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    deps::ensure(&[&deps::IPROUTE2, &deps::FRR, &deps::BIRD, &deps::GO])?;
+    if !args.no_build {
+        run::run(run::cargo().args(["build", "--quiet", "--release", "-p", "bgpd"]))?;
+    }
+    if !run::is_root() {
+        let own = std::env::current_exe()?;
+        let words = std::env::args().skip(1).chain(["--no-build".to_owned()]);
+        return run::run(run::as_root(own).args(words));
+    }
+    match &args.what {
+        What::Relay(args) => relay::run(args),
+    }
+}

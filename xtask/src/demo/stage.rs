@@ -1,0 +1,170 @@
+//! The stage: a router with a real FRR, and three nodes with a bgpd, an agent and a pod behind the VIP each, with the
+//! addresses of `examples/bgp-lab`.
+//!
+//! Invariant: all nodes read one folder of manifests, as they would read one API server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use rutter_lab::{Daemon, Frr, Host, Lab, rutter_binary};
+
+use crate::run;
+
+/// The VIP of the lab's service. LB IPAM will hand it out one day; here the service carries it in its status.
+pub(crate) const VIP: &str = "172.16.1.1";
+
+/// A node of the lab.
+pub(crate) struct Node {
+    pub(crate) name: &'static str,
+    pub(crate) address: &'static str,
+    pub(crate) pod_cidr: &'static str,
+    pub(crate) host: Host,
+    bgpd: Daemon,
+    pub(crate) agent: Daemon,
+    pod: Daemon,
+}
+
+pub(crate) struct Stage {
+    pub(crate) router: Host,
+    pub(crate) frr: Frr,
+    pub(crate) nodes: Vec<Node>,
+    manifests: PathBuf,
+    // Last, so that it is dropped last: the daemons go first, then their namespaces.
+    lab: Lab,
+}
+
+/// Name, address, gateway, pod CIDR.
+const NODES: [(&str, &str, &str, &str); 3] = [
+    ("k8s-ctr", "192.168.10.100", "192.168.10.200", "172.20.0.0/24"),
+    ("k8s-w1", "192.168.10.101", "192.168.10.200", "172.20.1.0/24"),
+    ("k8s-w0", "192.168.20.100", "192.168.20.200", "172.20.2.0/24"),
+];
+
+impl Stage {
+    pub(crate) fn build(name: &str, folder: &Path) -> Result<Self> {
+        let lab = Lab::persistent(name, folder)?;
+        let manifests = lab.folder().join("manifests");
+        copy_manifests(&manifests)?;
+        let router = lab.host("router")?;
+        let hosts: Vec<Host> = NODES.iter().map(|(name, ..)| lab.host(name)).collect::<Result<_>>()?;
+        cable(&lab, &router, &hosts)?;
+        let config = fs::read_to_string(run::root().join("examples/bgp-lab/frr.conf"))?;
+        let frr = router.frr(&config)?;
+        let nodes = NODES
+            .into_iter()
+            .zip(hosts)
+            .map(|(facts, host)| Node::start(facts, host, &manifests))
+            .collect::<Result<_>>()?;
+        Ok(Self { router, frr, nodes, manifests, lab })
+    }
+
+    pub(crate) fn node(&self, name: &str) -> Result<&Node> {
+        self.nodes.iter().find(|node| node.name == name).with_context(|| format!("there is no node {name}"))
+    }
+
+    /// Replaces `from` by `to` in a manifest, as an editor or `kubectl apply` would: the file appears whole.
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) -> Result<()> {
+        let path = self.manifests.join(file);
+        let text = fs::read_to_string(&path)?;
+        ensure!(text.contains(from), "{} does not contain `{from}`", path.display());
+        let fresh = self.manifests.join(format!(".{file}.new"));
+        fs::write(&fresh, text.replacen(from, to, 1))?;
+        fs::rename(fresh, path)?;
+        Ok(())
+    }
+
+    pub(crate) fn logs(&self) -> String {
+        self.lab.logs()
+    }
+
+    /// Everything goes on running after this process.
+    pub(crate) fn leave_running(self) {
+        for node in self.nodes {
+            node.bgpd.leave_running();
+            node.agent.leave_running();
+            node.pod.leave_running();
+        }
+        self.frr.leave_running();
+        self.lab.leave_running();
+    }
+}
+
+impl Node {
+    fn start(
+        facts: (&'static str, &'static str, &'static str, &'static str),
+        host: Host,
+        manifests: &Path,
+    ) -> Result<Self> {
+        let (name, address, _, pod_cidr) = facts;
+        let socket = host.folder().join("bgpd.sock");
+        let (socket, manifests) = (socket.display().to_string(), manifests.display().to_string());
+        let bgpd = host.spawn("bgpd", &[&program("bgpd")?, "--socket", &socket])?;
+        let agent_socket = host.folder().join("agent.sock").display().to_string();
+        let agent = program("rutter-agent")?;
+        let agent = host.spawn(
+            "agent",
+            &[
+                &agent,
+                "--node",
+                name,
+                "--manifests",
+                &manifests,
+                "--bgpd-socket",
+                &socket,
+                "--socket",
+                &agent_socket,
+            ],
+        )?;
+        let own = std::env::current_exe()?.display().to_string();
+        let pod = host.spawn("pod", &[&own, "demo-respond", name, &format!("{VIP}:80")])?;
+        Ok(Self { name, address, pod_cidr, host, bgpd, agent, pod })
+    }
+
+    /// The socket of this node's bgpd.
+    pub(crate) fn socket(&self) -> String {
+        self.host.folder().join("bgpd.sock").display().to_string()
+    }
+}
+
+/// Path of one of rutter's programs.
+pub(crate) fn program(name: &str) -> Result<String> {
+    Ok(rutter_binary(name)?.display().to_string())
+}
+
+fn cable(lab: &Lab, router: &Host, nodes: &[Host]) -> Result<()> {
+    let [ctr, w1, w0] = nodes else { anyhow::bail!("the lab has three nodes") };
+    lab.switch(
+        "switch",
+        &[
+            router.port("eth1", &["192.168.10.200/24"]),
+            ctr.port("eth0", &["192.168.10.100/24"]),
+            w1.port("eth0", &["192.168.10.101/24"]),
+        ],
+    )?;
+    lab.link(router.port("eth2", &["192.168.20.200/24"]), w0.port("eth0", &["192.168.20.100/24"]))?;
+    router.ip(&["link", "add", "loop1", "type", "dummy"])?;
+    router.ip(&["link", "set", "loop1", "up"])?;
+    router.ip(&["addr", "add", "10.10.1.200/24", "dev", "loop1"])?;
+    router.sysctl("net.ipv4.ip_forward", "1")?;
+    // One flow, one node, but different flows from one client to different nodes.
+    router.sysctl("net.ipv4.fib_multipath_hash_policy", "1")?;
+    for (node, (_, _, gateway, _)) in nodes.iter().zip(NODES) {
+        node.ip(&["route", "add", "default", "via", gateway])?;
+        node.ip(&["addr", "add", &format!("{VIP}/32"), "dev", "lo"])?;
+    }
+    Ok(())
+}
+
+/// The lab's manifests, the service with its address in `status`.
+fn copy_manifests(to: &Path) -> Result<()> {
+    let from = run::root().join("examples/bgp-lab");
+    fs::create_dir_all(to)?;
+    for file in ["cluster.yaml", "bgp.yaml", "advertise-lb.yaml", "pool.yaml"] {
+        fs::copy(from.join(file), to.join(file)).with_context(|| format!("copying {file}"))?;
+    }
+    let mut service = fs::read_to_string(from.join("webpod.yaml"))?;
+    service.push_str(&format!("\nstatus:\n  loadBalancer:\n    ingress:\n      - ip: {VIP}\n"));
+    fs::write(to.join("webpod.yaml"), service)?;
+    Ok(())
+}

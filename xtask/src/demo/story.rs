@@ -1,0 +1,226 @@
+//! The story the demo tells. Each step changes one thing, waits until FRR shows the effect, and prints the commands a
+//! person would type with what they really answered. A step whose effect does not show fails the demo.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rutter_lab::wait_for;
+use serde_json::Value;
+
+use super::narrate::Narrator;
+use super::stage::{Stage, VIP, program};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const VIP_PREFIX: &str = "172.16.1.1/32";
+
+pub(crate) fn tell(stage: &Stage) -> Result<()> {
+    let narrator = Narrator::new();
+    sessions(stage, &narrator)?;
+    table(stage, &narrator)?;
+    traffic(stage, &narrator)?;
+    narrowed(stage, &narrator)?;
+    unlabelled(stage, &narrator)?;
+    agent_killed(stage, &narrator)
+}
+
+pub(crate) fn print_what_to_try(name: &str, folder: &Path) {
+    let folder = folder.display();
+    let bins = program("rutterctl").unwrap_or_else(|_| "rutterctl".into());
+    println!(
+        "It goes on running. Try:\n\
+         \x20 sudo ip netns exec {name}-router vtysh --vty_socket {folder}/router -c 'show bgp ipv4 unicast'\n\
+         \x20 sudo {bins} --socket {folder}/k8s-w1/bgpd.sock show bgp neighbors\n\
+         \x20 sudo {bins} --socket {folder}/k8s-w1/bgpd.sock show bgp neighbors 192.168.10.200 advertised-routes\n\
+         \x20 sudo {bins} --socket {folder}/k8s-w1/bgpd.sock bgp route-policies\n\
+         \x20 sudo ip netns exec {name}-router curl -s http://{VIP}/\n\
+         \x20 edit the YAML in {folder}/manifests (a bad file too) and look again; logs are in {folder}/*.log\n\
+         End it with: cargo xtask demo --down"
+    );
+}
+
+fn sessions(stage: &Stage, narrator: &Narrator) -> Result<()> {
+    narrator.step(
+        "A router with FRR, three nodes with bgpd and rutter-agent; sessions come up from Cilium's YAML",
+    );
+    wait_for(PATIENCE, "three established sessions on FRR", || {
+        let up = established(stage)?;
+        ensure!(up.len() == 3, "established: {:?}", up.keys().collect::<Vec<_>>());
+        Ok(())
+    })?;
+    let node = stage.node("k8s-w1")?;
+    narrator
+        .show(&node.host, &[&program("rutterctl")?, "--socket", &node.socket(), "show", "bgp", "summary"])?;
+    narrator.vtysh(&stage.frr, "show bgp ipv4 unicast summary")?;
+    Ok(())
+}
+
+fn table(stage: &Stage, narrator: &Narrator) -> Result<()> {
+    narrator.step("FRR has each node's PodCIDR once and the service's VIP with three next hops");
+    for node in &stage.nodes {
+        wait_for(PATIENCE, &format!("{} from {}", node.pod_cidr, node.address), || {
+            let hops = next_hops(stage, node.pod_cidr)?;
+            ensure!(hops == [node.address], "next hops: {hops:?}");
+            Ok(())
+        })?;
+    }
+    wait_for_hops(stage, &["192.168.10.100", "192.168.10.101", "192.168.20.100"])?;
+    narrator.vtysh(&stage.frr, "show bgp ipv4 unicast")?;
+    let node = stage.node("k8s-w0")?;
+    narrator.say("and what k8s-w0's bgpd says it really sent:");
+    let rutterctl = program("rutterctl")?;
+    let words = ["show", "bgp", "neighbors", "192.168.10.200", "advertised-routes"];
+    let mut argv = vec![rutterctl.as_str(), "--socket"];
+    let socket = node.socket();
+    argv.push(&socket);
+    argv.extend(words);
+    narrator.show(&node.host, &argv)?;
+    Ok(())
+}
+
+fn traffic(stage: &Stage, narrator: &Narrator) -> Result<()> {
+    narrator.step("The router's kernel balances over the three nodes, and more than one of them answers");
+    wait_for(PATIENCE, "a route with three next hops in the kernel", || {
+        let route = stage.router.ip(&["route", "show", VIP_PREFIX])?;
+        ensure!(route.matches("nexthop").count() == 3, "{route}");
+        Ok(())
+    })?;
+    narrator.show(&stage.router, &["ip", "route", "show", VIP_PREFIX])?;
+    let answers = curl_until(stage, 2)?;
+    let shown =
+        answers.iter().map(|(node, count)| format!("{count:>4} {node}")).collect::<Vec<_>>().join("\n");
+    narrator.command(
+        &format!(
+            "ip netns exec {} curl -s http://{VIP}/   (repeated, answers counted)",
+            stage.router.netns()
+        ),
+        &shown,
+    );
+    Ok(())
+}
+
+fn narrowed(stage: &Stage, narrator: &Narrator) -> Result<()> {
+    narrator.step(
+        "externalTrafficPolicy: Local, and k8s-w0's pod not ready: only nodes with a ready pod announce",
+    );
+    let ready = "nodeName: k8s-w0, conditions: { ready: true";
+    let not_ready = "nodeName: k8s-w0, conditions: { ready: false";
+    stage.edit("cluster.yaml", ready, not_ready)?;
+    stage.edit("webpod.yaml", "type: LoadBalancer", "type: LoadBalancer\n  externalTrafficPolicy: Local")?;
+    let took = Instant::now();
+    wait_for_hops(stage, &["192.168.10.100", "192.168.10.101"])?;
+    narrator.say(&format!(
+        "The VIP lost one next hop on FRR {:.1} s after the file was saved:",
+        took.elapsed().as_secs_f64()
+    ));
+    narrator.vtysh(&stage.frr, &format!("show bgp ipv4 unicast {VIP_PREFIX}"))?;
+    narrator.say("and back to Cluster, where every selected node announces:");
+    stage.edit("webpod.yaml", "\n  externalTrafficPolicy: Local", "")?;
+    stage.edit("cluster.yaml", not_ready, ready)?;
+    wait_for_hops(stage, &["192.168.10.100", "192.168.10.101", "192.168.20.100"])?;
+    narrator.show(&stage.router, &["ip", "route", "show", VIP_PREFIX])?;
+    Ok(())
+}
+
+fn unlabelled(stage: &Stage, narrator: &Narrator) -> Result<()> {
+    narrator.step("Node k8s-w1 loses its label enable-bgp: its session ends in order and everything from it is withdrawn");
+    let (with, without) = (
+        "hostname: k8s-w1, kubernetes.io/os: linux, enable-bgp: \"true\"",
+        "hostname: k8s-w1, kubernetes.io/os: linux",
+    );
+    stage.edit("cluster.yaml", with, without)?;
+    wait_for_hops(stage, &["192.168.10.100", "192.168.20.100"])?;
+    narrator.vtysh(&stage.frr, "show bgp ipv4 unicast")?;
+    narrator.say("and the label back:");
+    stage.edit("cluster.yaml", without, with)?;
+    wait_for_hops(stage, &["192.168.10.100", "192.168.10.101", "192.168.20.100"])?;
+    narrator.vtysh(&stage.frr, "show bgp ipv4 unicast summary")?;
+    Ok(())
+}
+
+fn agent_killed(stage: &Stage, narrator: &Narrator) -> Result<()> {
+    narrator.step(
+        "The agent on k8s-ctr is killed with -9: bgpd keeps the session and the routes, FRR hears nothing",
+    );
+    let node = stage.node("k8s-ctr")?;
+    let before = heard(stage, node.address)?;
+    node.agent.kill()?;
+    narrator.say(&format!("killed; FRR had heard {before} from {}", node.address));
+    thread::sleep(Duration::from_secs(4));
+    let after = heard(stage, node.address)?;
+    ensure!(before == after, "the kill was noticed on FRR: {before}, then {after}");
+    narrator.say(&format!("4 s later it has heard {after}: nothing changed"));
+    wait_for_hops(stage, &["192.168.10.100", "192.168.10.101", "192.168.20.100"])?;
+    node.agent.start()?;
+    thread::sleep(Duration::from_secs(2));
+    let again = heard(stage, node.address)?;
+    ensure!(before == again, "the agent's return was noticed on FRR: {before}, then {again}");
+    narrator
+        .say(&format!("and 2 s after a new agent has started, {again}: it wanted what was already there"));
+    narrator.vtysh(&stage.frr, "show bgp ipv4 unicast summary")?;
+    Ok(())
+}
+
+/// What FRR has heard from a neighbour so far, in words that must not change.
+fn heard(stage: &Stage, neighbor: &str) -> Result<String> {
+    let json = stage.frr.show_json(&format!("show bgp neighbors {neighbor} json"))?;
+    let peer = &json[neighbor];
+    let number = |value: &Value| value.as_u64().with_context(|| format!("no such counter in {peer}"));
+    Ok(format!(
+        "{} UPDATEs in {} session(s), {} lost",
+        number(&peer["messageStats"]["updatesRecv"])?,
+        number(&peer["connectionsEstablished"])?,
+        number(&peer["connectionsDropped"])?
+    ))
+}
+
+fn established(stage: &Stage) -> Result<BTreeMap<String, Value>> {
+    let json = stage.frr.show_json("show bgp ipv4 unicast summary json")?;
+    let peers = json["peers"].as_object().context("FRR lists no peers")?;
+    Ok(peers
+        .iter()
+        .filter(|(_, peer)| peer["state"] == "Established")
+        .map(|(a, p)| (a.clone(), p.clone()))
+        .collect())
+}
+
+/// Next hops of a prefix on FRR that are valid and in use (best or multipath), sorted.
+fn next_hops(stage: &Stage, prefix: &str) -> Result<Vec<String>> {
+    let json = stage.frr.show_json(&format!("show bgp ipv4 unicast {prefix} json"))?;
+    let mut hops: Vec<String> = json["paths"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|path| {
+            path["valid"] == true && (path["multipath"] == true || path["bestpath"]["overall"] == true)
+        })
+        .flat_map(|path| path["nexthops"].as_array().cloned().unwrap_or_default())
+        .filter_map(|hop| hop["ip"].as_str().map(str::to_owned))
+        .collect();
+    hops.sort();
+    Ok(hops)
+}
+
+fn wait_for_hops(stage: &Stage, wanted: &[&str]) -> Result<()> {
+    wait_for(PATIENCE, &format!("next hops {wanted:?} for {VIP_PREFIX} on FRR"), || {
+        let hops = next_hops(stage, VIP_PREFIX)?;
+        ensure!(hops == wanted, "next hops: {hops:?}");
+        Ok(())
+    })
+}
+
+/// Fetches the VIP until `nodes` different nodes have answered, at most 60 times; says who answered how often.
+fn curl_until(stage: &Stage, nodes: usize) -> Result<BTreeMap<String, u32>> {
+    let mut answers = BTreeMap::new();
+    let url = format!("http://{VIP}/");
+    for round in 0..60 {
+        let answer = stage.router.check(&["curl", "-s", "--max-time", "2", &url])?;
+        *answers.entry(answer.trim().to_owned()).or_insert(0) += 1;
+        if answers.len() >= nodes && round >= 11 {
+            return Ok(answers);
+        }
+    }
+    anyhow::bail!("60 requests, answered by {answers:?}; {nodes} different nodes were expected")
+}
