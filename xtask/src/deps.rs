@@ -26,11 +26,20 @@ pub(crate) const PING: Tool =
     Tool { found_at: &["ping"], package: "iputils-ping", why: "reachability checks" };
 pub(crate) const CXX: Tool =
     Tool { found_at: &["c++"], package: "g++", why: "libFuzzer in the fuzz targets" };
-pub(crate) const GO: Tool = Tool {
-    found_at: &["go", "/usr/local/go/bin/go"],
-    package: "golang-go",
-    why: "building GoBGP, a third peer",
+pub(crate) const GOBGP: Tool = Tool {
+    found_at: &["/usr/bin/gobgpd"],
+    package: "gobgpd",
+    why: "a third peer (Go 1.21 or later builds a newer one)",
 };
+
+/// The three peers of interop tests and benchmarks. GoBGP is built by Go where there is one, else it is a package.
+pub(crate) fn ensure_peers() -> Result<()> {
+    let mut tools = vec![&IPROUTE2, &FRR, &BIRD, &CURL, &PING];
+    if !rutter_lab::can_build_gobgp() {
+        tools.push(&GOBGP);
+    }
+    ensure(&tools)
+}
 
 /// Installs what of `tools` is missing.
 pub(crate) fn ensure(tools: &[&Tool]) -> Result<()> {

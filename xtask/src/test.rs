@@ -124,7 +124,7 @@ fn simulation(seeds: u64) -> Result<()> {
 
 /// The interop tests make network namespaces, so their program runs as root; it is built as the caller.
 fn interop() -> Result<()> {
-    deps::ensure(&[&deps::IPROUTE2, &deps::FRR, &deps::BIRD, &deps::CURL, &deps::PING, &deps::GO])?;
+    deps::ensure_peers()?;
     let bins = run::target_dir("debug");
     if run::is_root() {
         let mut command = run::cargo();

@@ -25,7 +25,7 @@ enum What {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    deps::ensure(&[&deps::IPROUTE2, &deps::FRR, &deps::BIRD, &deps::GO])?;
+    deps::ensure_peers()?;
     if !args.no_build {
         run::run(run::cargo().args(["build", "--quiet", "--release", "-p", "bgpd"]))?;
     }
