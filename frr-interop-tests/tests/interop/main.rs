@@ -1,0 +1,7 @@
+//! Interoperability with real FRR, BIRD and GoBGP, one module per RFC or feature.
+//!
+//! Every test has its own network namespaces and may run beside the others; most of its time is waiting, so more test
+//! threads than cores are fine (`--test-threads=8`). They need root, the packages `frr` and `bird2`, and Go or `gobgpd`.
+//! rutter's bgpd is a binary beside the test's own or in `RUTTER_BIN_DIR`.
+
+mod lab;
