@@ -35,6 +35,13 @@ pub fn can_build_gobgp() -> bool {
     find_go().is_some()
 }
 
+/// Whether [`gobgp_binaries`] needs no package: the binaries are in the cache, or there is a Go to build them.
+#[must_use]
+pub fn can_build_gobgp() -> bool {
+    cache_folder(&module()).is_ok_and(|cache| GoBgpBinaries::in_folder(&cache).is_some())
+        || find_go().is_some()
+}
+
 impl GoBgpBinaries {
     fn in_folder(folder: &Path) -> Option<Self> {
         let binaries = Self { gobgpd: folder.join("gobgpd"), gobgp: folder.join("gobgp") };
@@ -43,7 +50,7 @@ impl GoBgpBinaries {
 }
 
 fn find_or_build() -> Result<GoBgpBinaries> {
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/gobgp");
+    let module = module();
     let cache = cache_folder(&module)?;
     if let Some(binaries) = GoBgpBinaries::in_folder(&cache) {
         return Ok(binaries);
@@ -85,6 +92,11 @@ fn build(go: &Path, module: &Path, cache: &Path) -> Result<GoBgpBinaries> {
         Some(binaries) => Ok(binaries),
         None => bail!("`go build` succeeded, but {} has no gobgp and gobgpd", cache.display()),
     }
+}
+
+/// The module that pins GoBGP.
+fn module() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/gobgp")
 }
 
 /// A Go that can fetch the toolchain the module asks for.
