@@ -29,12 +29,6 @@ pub fn gobgp_binaries() -> Result<&'static GoBgpBinaries> {
         .map_err(|error| anyhow!("{error}"))
 }
 
-/// Whether GoBGP can be built here, that is, whether a recent Go is found. If not, the distribution's package is needed.
-#[must_use]
-pub fn can_build_gobgp() -> bool {
-    find_go().is_some()
-}
-
 /// Whether [`gobgp_binaries`] needs no package: the binaries are in the cache, or there is a Go to build them.
 #[must_use]
 pub fn can_build_gobgp() -> bool {
