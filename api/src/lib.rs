@@ -10,3 +10,4 @@
 pub mod client;
 pub mod control;
 pub mod intent;
+pub mod show;

@@ -1,0 +1,152 @@
+//! Path attributes as FRR names them in its show commands.
+//!
+//! Invariant: the `string` of a list and its `list` hold the same values in the same order.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// ORIGIN (RFC 4271 §5.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ShowOrigin)]
+pub enum Origin {
+    /// Interior to the originating AS.
+    #[default]
+    #[serde(rename = "IGP")]
+    Igp,
+    /// Learned by EGP.
+    #[serde(rename = "EGP")]
+    Egp,
+    /// Learned by other means.
+    #[serde(rename = "incomplete")]
+    Incomplete,
+}
+
+impl Origin {
+    /// The letter that ends a path in the tables.
+    #[must_use]
+    pub fn letter(self) -> char {
+        match self {
+            Self::Igp => 'i',
+            Self::Egp => 'e',
+            Self::Incomplete => '?',
+        }
+    }
+
+    /// The word in the prefix display and in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Igp => "IGP",
+            Self::Egp => "EGP",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
+/// AS_PATH, whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ShowAsPath)]
+pub struct AsPath {
+    /// `65002 65003 {65004,65005}`, or `Local` for an empty one.
+    pub string: String,
+    /// The segments.
+    pub segments: Vec<Segment>,
+    /// Hops as the decision process counts them: a set is one hop, a confederation segment none.
+    pub length: u32,
+}
+
+/// One segment of an AS_PATH.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ShowAsPathSegment)]
+pub struct Segment {
+    /// What kind.
+    pub r#type: SegmentType,
+    /// Its AS numbers.
+    pub list: Vec<u32>,
+}
+
+/// Kinds of segments (RFC 4271 §4.3, RFC 5065 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = ShowAsPathSegmentType)]
+pub enum SegmentType {
+    /// AS_SEQUENCE.
+    AsSequence,
+    /// AS_SET.
+    AsSet,
+    /// AS_CONFED_SEQUENCE.
+    AsConfedSequence,
+    /// AS_CONFED_SET.
+    AsConfedSet,
+}
+
+/// COMMUNITIES (RFC 1997) or LARGE_COMMUNITY (RFC 8092).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ShowCommunities)]
+pub struct Communities {
+    /// All of them, separated by blanks; well-known ones as `no-export`.
+    pub string: String,
+    /// One by one; well-known ones as `noExport`, which is how FRR writes them here.
+    pub list: Vec<String>,
+}
+
+impl Communities {
+    /// From the texts of single communities: `65002:100`, `no-export`, `65002:1:2`.
+    pub fn new<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
+        let mut all = Self::default();
+        for text in texts {
+            let text = text.as_ref();
+            if !all.string.is_empty() {
+                all.string.push(' ');
+            }
+            all.string.push_str(text);
+            all.list.push(camel_case(text));
+        }
+        all
+    }
+
+    /// Nothing if there are none: an absent attribute has no key.
+    pub fn non_empty<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Option<Self> {
+        Some(Self::new(texts)).filter(|all| !all.list.is_empty())
+    }
+
+    /// Whether this community, written as in [`Self::string`], is among them.
+    #[must_use]
+    pub fn contains(&self, text: &str) -> bool {
+        self.string.split(' ').any(|each| each == text)
+    }
+}
+
+/// EXTENDED COMMUNITIES (RFC 4360), for which FRR has no list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ShowExtendedCommunities)]
+pub struct ExtendedCommunities {
+    /// All of them, separated by blanks: `RT:65001:500`.
+    pub string: String,
+}
+
+/// `no-export` becomes `noExport`; `65002:100` stays.
+fn camel_case(text: &str) -> String {
+    let mut words = text.split('-');
+    let mut out = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        out.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        out.push_str(letters.as_str());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Communities;
+
+    #[test]
+    fn well_known_names_have_two_spellings() {
+        let all = Communities::new(["65002:100", "no-export", "graceful-shutdown", "local-AS"]);
+        assert_eq!(all.string, "65002:100 no-export graceful-shutdown local-AS");
+        assert_eq!(all.list, ["65002:100", "noExport", "gracefulShutdown", "localAS"]);
+        assert!(all.contains("no-export") && !all.contains("no-advertise"));
+        assert_eq!(Communities::non_empty(Vec::<String>::new()), None);
+    }
+}
