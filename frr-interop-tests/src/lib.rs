@@ -12,6 +12,6 @@ mod seen;
 mod star;
 
 pub use oracle::Oracle;
-pub use raw::{Frame, RawPeer, attribute};
+pub use raw::{Frame, KEEPALIVE, NOTIFICATION, OPEN, RawPeer, UPDATE, attribute, open};
 pub use seen::{SeenPath, Session, UnknownAttribute};
 pub use star::{PATIENCE, Star, run};

@@ -11,10 +11,14 @@ use anyhow::{Context, Result, bail, ensure};
 use rutter_lab::Host;
 
 const HEADER: usize = 19;
-const OPEN: u8 = 1;
-const UPDATE: u8 = 2;
-const NOTIFICATION: u8 = 3;
-const KEEPALIVE: u8 = 4;
+/// Message type.
+pub const OPEN: u8 = 1;
+/// Message type.
+pub const UPDATE: u8 = 2;
+/// Message type.
+pub const NOTIFICATION: u8 = 3;
+/// Message type.
+pub const KEEPALIVE: u8 = 4;
 const AS_TRANS: u16 = 23_456;
 /// Hold time it proposes; no test lasts that long, so it owes few keepalives.
 const HOLD_TIME: u16 = 180;
@@ -66,11 +70,16 @@ impl RawPeer {
 
     /// Exchanges OPEN and KEEPALIVE: IPv4 and IPv6 unicast, route refresh, 4-octet ASNs. Returns the other side's OPEN.
     pub fn establish(&mut self, asn: u32, router_id: Ipv4Addr) -> Result<Frame> {
-        self.send(OPEN, &open(asn, router_id))?;
+        self.send_open(asn, router_id)?;
         let open = self.expect(OPEN, Duration::from_secs(10))?;
         self.send(KEEPALIVE, &[])?;
         self.expect(KEEPALIVE, Duration::from_secs(10))?;
         Ok(open)
+    }
+
+    /// Sends the OPEN of [`RawPeer::establish`] and waits for nothing.
+    pub fn send_open(&mut self, asn: u32, router_id: Ipv4Addr) -> Result<()> {
+        self.send(OPEN, &open(asn, HOLD_TIME, router_id))
     }
 
     /// Sends one message of this type with this body; header and length are right.
@@ -201,12 +210,14 @@ pub fn attribute(flags: u8, code: u8, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn open(asn: u32, router_id: Ipv4Addr) -> Vec<u8> {
+/// The body of an OPEN: IPv4 and IPv6 unicast, route refresh, 4-octet ASNs.
+#[must_use]
+pub fn open(asn: u32, hold_time: u16, router_id: Ipv4Addr) -> Vec<u8> {
     let mut capabilities = vec![1, 4, 0, 1, 0, 1, 1, 4, 0, 2, 0, 1, 2, 0, 65, 4];
     capabilities.extend(asn.to_be_bytes());
     let mut body = vec![4];
     body.extend(u16::try_from(asn).unwrap_or(AS_TRANS).to_be_bytes());
-    body.extend(HOLD_TIME.to_be_bytes());
+    body.extend(hold_time.to_be_bytes());
     body.extend(router_id.octets());
     let length = u8::try_from(capabilities.len()).unwrap_or(u8::MAX - 2);
     body.extend([length + 2, 2, length]);

@@ -8,14 +8,14 @@ use rutter_lab::{Bgpd, Host, Lab};
 /// How long a test waits for what should happen: generous, for a busy machine with two cores.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A lab with rutter's host and its neighbours. Link `i` (from 1) is `10.0.i.0/24` and `fd00:i::/64`; rutter is `.1` and
+/// A lab with a hub and its neighbours. Link `i` (from 1) is `10.0.i.0/24` and `fd00:i::/64`; the hub is `.1` and
 /// `::1` on its interface `eth<i>`, the peer is `.2` and `::2` on its `eth0`.
 #[derive(Debug)]
 pub struct Star {
     /// The lab, which owns the hosts.
     pub lab: Lab,
-    /// Where bgpd runs.
-    pub rutter: Host,
+    /// The host in the middle, in most tests rutter's.
+    pub hub: Host,
     /// The peers' hosts, in the order of their links.
     pub peers: Vec<Host>,
 }
@@ -24,22 +24,22 @@ impl Star {
     /// Hosts and links, no software yet.
     pub fn new(name: &str, peers: &[&str]) -> Result<Self> {
         let lab = Lab::new(name)?;
-        let rutter = lab.host("rutter")?;
+        let hub = lab.host("hub")?;
         let mut hosts = Vec::new();
         for (index, peer) in (1u8..).zip(peers) {
             let peer = lab.host(peer)?;
             let addresses = |end: u8| [format!("10.0.{index}.{end}/24"), format!("fd00:{index}::{end}/64")];
             let (ours, theirs) = (addresses(1), addresses(2));
             let (ours, theirs) = (ours.each_ref().map(String::as_str), theirs.each_ref().map(String::as_str));
-            lab.link(rutter.port(&format!("eth{index}"), &ours), peer.port("eth0", &theirs))?;
+            lab.link(hub.port(&format!("eth{index}"), &ours), peer.port("eth0", &theirs))?;
             hosts.push(peer);
         }
-        Ok(Self { lab, rutter, peers: hosts })
+        Ok(Self { lab, hub, peers: hosts })
     }
 
-    /// Starts bgpd with this configuration.
+    /// Starts rutter's bgpd on the hub.
     pub fn bgpd(&self, config: &str) -> Result<Bgpd> {
-        self.rutter.bgpd(config)
+        self.hub.bgpd(config)
     }
 
     /// The host of the peer on link `number`, from 1.

@@ -26,7 +26,7 @@ router bgp 65000
 #[test]
 fn frr_and_bird_exchange_routes() {
     run("frr-bird", &["bird"], |star| {
-        let frr = star.rutter.frr(FRR)?;
+        let frr = star.hub.frr(FRR)?;
         let bird = star.peer(1)?.bird(
             "router id 10.0.1.2;
              protocol device {}
@@ -47,7 +47,7 @@ fn frr_and_bird_exchange_routes() {
 #[test]
 fn frr_and_gobgp_exchange_routes_and_survive_a_crash() {
     run("frr-gobgp", &["gobgp"], |star| {
-        let frr = star.rutter.frr(FRR)?;
+        let frr = star.hub.frr(FRR)?;
         let gobgp = star.peer(1)?.gobgp(
             "[global.config]
              as = 65001
@@ -82,8 +82,8 @@ fn frr_and_gobgp_exchange_routes_and_survive_a_crash() {
 fn nothing_is_left_after_a_panic() {
     let seen = std::panic::catch_unwind(|| {
         let star = Star::new("panic", &["other"]).unwrap();
-        let _frr = star.rutter.frr(FRR).unwrap();
-        std::panic::panic_any((star.rutter.netns().to_owned(), star.lab.folder().to_owned()));
+        let _frr = star.hub.frr(FRR).unwrap();
+        std::panic::panic_any((star.hub.netns().to_owned(), star.lab.folder().to_owned()));
     })
     .unwrap_err();
     let (netns, folder) =

@@ -4,4 +4,20 @@
 //! threads than cores are fine (`--test-threads=8`). They need root, the packages `frr` and `bird2`, and Go or `gobgpd`.
 //! rutter's bgpd is a binary beside the test's own or in `RUTTER_BIN_DIR`.
 
+mod attributes_passed;
+mod attributes_sent;
+mod collisions;
+mod daemons;
+mod ecmp;
+mod endings;
+mod instances;
+mod intents;
 mod lab;
+mod malformed;
+mod reflection;
+mod refresh;
+mod refusals;
+mod reload;
+mod sessions;
+mod well_known;
+mod withdrawals;
