@@ -1,0 +1,446 @@
+//! What goes over the edge of the core: commands in, actions and events out.
+//!
+//! Actions are what the driver must do, events what an operator may want to see. Both are values; the core never learns
+//! what was done with an event.
+//!
+//! Invariant: every refusal and every change of a session's state is one of these, with a reason that has a name.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgp_wire::{Family, Notification, cease};
+use bytes::Bytes;
+
+use crate::config::Password;
+use crate::ids::{ConnId, PeerId};
+use crate::reason::Reason;
+use crate::session::State;
+
+/// How many octets a driver queues for one connection. The core hands out no more UPDATEs than fit; the driver reports
+/// `free = SEND_QUEUE_LEN - queued` by [`crate::Speaker::handle_writable`].
+pub const SEND_QUEUE_LEN: usize = 256 * 1024;
+
+/// Something the driver must do.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Dial. Ends in [`crate::Speaker::handle_connected`] or [`crate::Speaker::handle_connect_failed`].
+    Connect(Connect),
+    /// Write what [`crate::Speaker::poll_transmit`] gave for this connection, as far as the peer takes it within a second
+    /// or so, then close. Of a dial that has not come through: give it up. Nothing is reported back.
+    Close {
+        /// The connection. It may already be gone.
+        conn: ConnId,
+    },
+}
+
+/// A connection to dial.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    /// For which peer.
+    pub peer: PeerId,
+    /// Its number from now on.
+    pub conn: ConnId,
+    /// Where to.
+    pub remote: SocketAddr,
+    /// From which address. Absent: the kernel's choice.
+    pub local: Option<IpAddr>,
+    /// On which interface. It is the scope of a link-local `remote`.
+    pub interface: Option<Arc<str>>,
+    /// TTL of outgoing packets. Absent: the system's own (internal peers).
+    pub ttl: Option<u8>,
+    /// TCP MD5 password. A password that cannot be set must fail the dial.
+    pub password: Option<Password>,
+}
+
+/// Octets to send on one connection, whole messages in order.
+#[derive(Clone, Debug)]
+pub struct Transmit {
+    /// On which connection.
+    pub conn: ConnId,
+    /// What.
+    pub bytes: Bytes,
+}
+
+/// Both ends of a connection, and which of our addresses a next hop to ourselves can name.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Our end.
+    pub local: SocketAddr,
+    /// The peer's end.
+    pub remote: SocketAddr,
+    /// Our IPv4 address on the session's interface.
+    pub local_v4: Option<Ipv4Addr>,
+    /// Our global IPv6 address on the session's interface.
+    pub local_v6: Option<Ipv6Addr>,
+    /// Our link-local IPv6 address on the session's interface, if the peer shares the link.
+    pub link_local: Option<Ipv6Addr>,
+}
+
+impl Endpoints {
+    /// The two ends, and of our other addresses only what the local end itself says.
+    #[must_use]
+    pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        let (mut local_v4, mut local_v6, mut link_local) = (None, None, None);
+        match local.ip() {
+            IpAddr::V4(v4) => local_v4 = Some(v4),
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => link_local = Some(v6),
+            IpAddr::V6(v6) => local_v6 = Some(v6),
+        }
+        Self { local, remote, local_v4, local_v6, link_local }
+    }
+}
+
+/// Why a connection ended, as the driver saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The peer closed it in order.
+    Eof,
+    /// The peer reset it, the network failed, or the socket did: the system's words.
+    Error(Arc<str>),
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Eof => f.write_str("closed by the peer"),
+            Self::Error(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Why an accepted connection is not wanted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AcceptRefusal {
+    /// No peer has this address.
+    #[error("no peer is configured with address {remote}")]
+    UnknownPeer {
+        /// Where it came from.
+        remote: IpAddr,
+    },
+    /// A peer has the address, but another of ours was dialed.
+    #[error("peer {peer:?} is configured with local address {expected}, the connection came to {actual}")]
+    LocalAddress {
+        /// The peer's name.
+        peer: Arc<str>,
+        /// As configured.
+        expected: IpAddr,
+        /// As dialed.
+        actual: IpAddr,
+    },
+    /// The peer is shut down.
+    #[error("peer {peer:?} is administratively down")]
+    AdminDown {
+        /// The peer's name.
+        peer: Arc<str>,
+    },
+    /// The peer sent too many prefixes and waits for an operator.
+    #[error("peer {peer:?} passed its prefix limit and stays down until it is reset")]
+    PrefixLimit {
+        /// The peer's name.
+        peer: Arc<str>,
+    },
+    /// The peer failed so often that it has to wait.
+    #[error("peer {peer:?} failed repeatedly and is held idle for another {} s", remaining.as_secs_f32().ceil())]
+    IdleHold {
+        /// The peer's name.
+        peer: Arc<str>,
+        /// For how long.
+        remaining: Duration,
+    },
+    /// The session is up (RFC 4271 §6.8).
+    #[error("peer {peer:?} already has an established session")]
+    AlreadyEstablished {
+        /// The peer's name.
+        peer: Arc<str>,
+    },
+    /// Another accepted connection is further than this one.
+    #[error("another connection from peer {peer:?} is being set up")]
+    AlreadyConnecting {
+        /// The peer's name.
+        peer: Arc<str>,
+    },
+    /// The driver gave this number before.
+    #[error("connection number {0:?} is in use")]
+    DuplicateConnection(ConnId),
+}
+
+impl AcceptRefusal {
+    /// The NOTIFICATION to write before closing (RFC 4486).
+    #[must_use]
+    pub fn notification(&self) -> Notification {
+        let subcode = match self {
+            Self::AdminDown { .. } => cease::ADMINISTRATIVE_SHUTDOWN,
+            Self::PrefixLimit { .. } => cease::MAXIMUM_PREFIXES,
+            Self::AlreadyEstablished { .. } | Self::AlreadyConnecting { .. } => cease::COLLISION_RESOLUTION,
+            Self::UnknownPeer { .. }
+            | Self::LocalAddress { .. }
+            | Self::IdleHold { .. }
+            | Self::DuplicateConnection(_) => cease::CONNECTION_REJECTED,
+        };
+        Notification::cease(subcode, None)
+    }
+
+    /// The variant's name, for logs and metric labels.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::UnknownPeer { .. } => "unknown-peer",
+            Self::LocalAddress { .. } => "local-address",
+            Self::AdminDown { .. } => "admin-down",
+            Self::PrefixLimit { .. } => "prefix-limit",
+            Self::IdleHold { .. } => "idle-hold",
+            Self::AlreadyEstablished { .. } => "already-established",
+            Self::AlreadyConnecting { .. } => "already-connecting",
+            Self::DuplicateConnection(_) => "duplicate-connection",
+        }
+    }
+}
+
+/// What an operator may tell the speaker to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Close the session and start again at once (Cease, Administrative Reset). Also ends a prefix limit's wait.
+    Reset {
+        /// Which peer.
+        peer: PeerId,
+        /// Shutdown communication (RFC 9003).
+        text: Option<Arc<str>>,
+    },
+    /// Close the session and keep it down (Cease, Administrative Shutdown). Lasts until [`Command::Enable`] or a restart.
+    Disable {
+        /// Which peer.
+        peer: PeerId,
+        /// Shutdown communication (RFC 9003).
+        text: Option<Arc<str>>,
+    },
+    /// Take back [`Command::Disable`].
+    Enable {
+        /// Which peer.
+        peer: PeerId,
+    },
+    /// Ask the peer to send its routes again (RFC 2918).
+    SoftIn {
+        /// Which peer.
+        peer: PeerId,
+        /// Which family. Absent: all negotiated.
+        family: Option<Family>,
+    },
+    /// Send our routes again.
+    SoftOut {
+        /// Which peer.
+        peer: PeerId,
+        /// Which family. Absent: all negotiated.
+        family: Option<Family>,
+    },
+    /// The process ends: close every session (Cease, Peer De-configured) and dial no more.
+    Stop {
+        /// Shutdown communication (RFC 9003).
+        text: Option<Arc<str>>,
+    },
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandRefusal {
+    /// The peer is gone.
+    #[error("no such peer")]
+    UnknownPeer,
+    /// Nobody to ask.
+    #[error("the session is not established")]
+    NotEstablished,
+    /// RFC 2918 needs both sides.
+    #[error("the peer did not offer route refresh; reset the session instead")]
+    NoRouteRefresh,
+    /// The family is not on this session.
+    #[error("{0} was not negotiated on this session")]
+    FamilyNotNegotiated(Family),
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// To which peer. Its name and address follow from [`crate::Speaker::peer`], unless it was just removed.
+    pub peer: PeerId,
+    /// The peer's name.
+    pub name: Arc<str>,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened to a peer.
+#[derive(Clone, Debug)]
+pub enum EventKind {
+    /// The session's state changed.
+    StateChanged {
+        /// Before.
+        from: State,
+        /// Now.
+        to: State,
+        /// Why.
+        reason: Reason,
+    },
+    /// A NOTIFICATION went out.
+    NotificationSent(Notification),
+    /// A NOTIFICATION came in.
+    NotificationReceived(Notification),
+    /// A dial did not come through.
+    ConnectFailed {
+        /// The system's words.
+        text: Arc<str>,
+    },
+    /// One of two connections was closed (RFC 4271 §6.8).
+    CollisionResolved {
+        /// The one that was closed.
+        closed: ConnId,
+        /// The one that stays.
+        kept: ConnId,
+    },
+    /// An UPDATE had malformed attributes and the session was kept (RFC 7606).
+    MalformedUpdate {
+        /// What was wrong with each.
+        errors: Vec<bgp_wire::AttributeError>,
+        /// Its routes were withdrawn; else only the attributes were dropped.
+        withdrawn: bool,
+    },
+    /// The peer passed its prefix limit.
+    PrefixLimit {
+        /// In which family.
+        family: Family,
+        /// The limit.
+        limit: u32,
+    },
+    /// The peer has sent all it had when the session came up (RFC 4724 §2).
+    EndOfRib {
+        /// In which family.
+        family: Family,
+    },
+    /// The peer asked for our routes again.
+    RefreshRequested {
+        /// In which family.
+        family: Family,
+    },
+}
+
+/// What a new configuration did to one peer. Peers it did nothing to are not listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigChange {
+    /// Which peer.
+    pub peer: PeerId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What was done.
+    pub effect: ConfigEffect,
+}
+
+/// How far a changed configuration reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigEffect {
+    /// The peer is new.
+    Added,
+    /// The peer is gone.
+    Removed,
+    /// The session was closed and starts again, because of these fields.
+    Reset(Vec<ConfigField>),
+    /// The session stays; routes were evaluated again or a value shown, because of these fields.
+    Kept(Vec<ConfigField>),
+}
+
+/// A field of the configuration that changed.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum ConfigField {
+    /// Our ASN.
+    LocalAsn,
+    /// Our BGP Identifier.
+    RouterId,
+    /// The peer's address.
+    Address,
+    /// The peer's ASN.
+    RemoteAsn,
+    /// The port to dial.
+    Port,
+    /// Our address.
+    LocalAddress,
+    /// The interface.
+    Interface,
+    /// Whether we dial.
+    Passive,
+    /// Whether the peer is shut down.
+    Shutdown,
+    /// The description.
+    Description,
+    /// The hold time.
+    HoldTime,
+    /// The keepalive time.
+    KeepaliveTime,
+    /// The connect retry time.
+    ConnectRetryTime,
+    /// The TTL.
+    Multihop,
+    /// The password.
+    Password,
+    /// Graceful restart parameters.
+    GracefulRestart,
+    /// The families.
+    Families,
+    /// The import policy.
+    ImportPolicy,
+    /// The export policy.
+    ExportPolicy,
+    /// The prefix limit.
+    MaxPrefixes,
+    /// Whether the peer is our route reflector client.
+    RouteReflectorClient,
+}
+
+impl ConfigField {
+    /// Whether a session cannot go on when this field changes.
+    #[must_use]
+    pub const fn needs_reset(self) -> bool {
+        !matches!(
+            self,
+            Self::Description
+                | Self::ConnectRetryTime
+                | Self::KeepaliveTime
+                | Self::ImportPolicy
+                | Self::ExportPolicy
+                | Self::MaxPrefixes
+                | Self::Passive
+        )
+    }
+
+    /// The field's name, as in the intent.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::LocalAsn => "localASN",
+            Self::RouterId => "routerID",
+            Self::Address => "address",
+            Self::RemoteAsn => "peerASN",
+            Self::Port => "port",
+            Self::LocalAddress => "localAddress",
+            Self::Interface => "interface",
+            Self::Passive => "passive",
+            Self::Shutdown => "shutdown",
+            Self::Description => "description",
+            Self::HoldTime => "timers.holdSeconds",
+            Self::KeepaliveTime => "timers.keepaliveSeconds",
+            Self::ConnectRetryTime => "timers.connectRetrySeconds",
+            Self::Multihop => "ebgpMultihop",
+            Self::Password => "password",
+            Self::GracefulRestart => "gracefulRestart",
+            Self::Families => "families",
+            Self::ImportPolicy => "import",
+            Self::ExportPolicy => "export",
+            Self::MaxPrefixes => "maxPrefixes",
+            Self::RouteReflectorClient => "routeReflectorClient",
+        }
+    }
+}
+
+impl fmt::Display for ConfigField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}

@@ -1,0 +1,34 @@
+//! Sessions: from a configured neighbour to messages that the RIB may see.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`fsm`] | the state machine of RFC 4271 §8, a pure table |
+//! | [`collision`] | which of two connections survives (§6.8) |
+//! | [`negotiate`] | what two OPENs agree on, or why they do not (§6.2, RFC 5492) |
+//! | [`timers`], [`backoff`] | deadlines of a connection, waits between attempts |
+//! | [`inbound`] | chunks of a stream to messages |
+//! | [`connection`] | one connection's state |
+//! | [`peer`] | one neighbour: two slots, and the effects of the machine |
+//! | [`arbiter`] | dials, accepts and closes, and what they mean for the other slot |
+//! | [`receive`] | messages that came in |
+//! | [`outbound`] | messages that go out, and back-pressure |
+//! | [`history`] | what happened lately |
+//! | [`shared`] | what all sessions of a speaker share |
+
+mod arbiter;
+mod backoff;
+pub(crate) mod collision;
+mod connection;
+mod fsm;
+mod history;
+mod inbound;
+mod negotiate;
+mod outbound;
+mod peer;
+mod receive;
+pub(crate) mod shared;
+mod timers;
+
+pub use fsm::State;
+pub(crate) use negotiate::keepalive_interval;
+pub(crate) use peer::{Peer, Run};

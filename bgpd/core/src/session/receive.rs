@@ -1,0 +1,246 @@
+//! Messages that came in: framed, decoded once, and put into the state machine.
+//!
+//! Invariants: an UPDATE is decoded only in Established; a message after the one that ended the connection is not looked
+//! at; what RFC 7606 lets a session survive never ends it.
+
+use std::sync::Arc;
+
+use bgp_wire::{
+    Family, Message, MessageError, MessageKind, Notification, Open, RefreshSubtype, RouteRefresh, Update,
+    cease,
+};
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::event::EventKind;
+use crate::ids::ConnId;
+use crate::reason::Reason;
+use crate::session::collision::{Identity, Side, survivor};
+use crate::session::fsm::{Input, State};
+use crate::session::inbound::Step;
+use crate::session::negotiate::negotiate;
+use crate::session::peer::{FSM_ERROR, Peer, Run};
+use crate::session::shared::{Cause, Shared};
+use crate::time::Time;
+
+impl Peer {
+    /// Octets came in.
+    pub(crate) fn receive(&mut self, side: Side, conn: ConnId, bytes: &[u8], shared: &mut Shared, now: Time) {
+        let Some(held) = self.slot_mut(side).conn.as_mut().filter(|held| held.id == conn) else { return };
+        let mut inbound = std::mem::take(&mut held.inbound);
+        let mut max = held.max_len();
+        self.last_read = Some(now);
+        self.received.octets += bytes.len() as u64;
+        let mut chunk = bytes;
+        loop {
+            match inbound.step(&mut chunk, max) {
+                Step::Frame(frame) => self.handle_frame(side, frame, shared, now),
+                Step::Starved => break,
+                Step::Broken(error) => self.refuse(side, Input::HeaderError, &error, shared, now),
+            }
+            inbound.consumed();
+            // The message may have ended this connection, or changed how the next one is read.
+            let Some(held) = self.slot(side).conn.as_ref().filter(|held| held.id == conn) else { return };
+            max = held.max_len();
+        }
+        if let Some(held) = self.slot_mut(side).conn.as_mut() {
+            held.inbound = inbound;
+        }
+    }
+
+    fn handle_frame(&mut self, side: Side, frame: &[u8], shared: &mut Shared, now: Time) {
+        let slot = self.slot(side);
+        let (state, Some(conn)) = (slot.state, slot.conn.as_ref()) else { return };
+        let kind = frame.get(18).copied().and_then(MessageKind::from_code);
+        let unexpected = match (kind, state) {
+            (Some(MessageKind::Open), State::OpenConfirm | State::Established) => Some(Input::Open),
+            (Some(MessageKind::Update), State::OpenSent | State::OpenConfirm) => Some(Input::Update),
+            _ => None,
+        };
+        if let Some(input) = unexpected {
+            self.count_received(kind);
+            self.feed(side, input, unexpected_message(kind, state), shared, now);
+            return;
+        }
+        match Message::decode(frame, &conn.decode) {
+            Ok(message) => {
+                self.count_received(Some(message.kind()));
+                match message {
+                    Message::Open(open) => self.handle_open(side, open, shared, now),
+                    Message::Update(update) => self.handle_update(side, &update, shared, now),
+                    Message::Notification(notification) => {
+                        self.handle_notification(side, notification, shared, now);
+                    }
+                    Message::Keepalive => {
+                        let reason = match state {
+                            State::OpenSent => unexpected_message(kind, state),
+                            _ => Reason::OpenConfirmed,
+                        };
+                        self.feed(side, Input::Keepalive, reason, shared, now);
+                    }
+                    Message::RouteRefresh(refresh) => self.handle_refresh(side, refresh, shared, now),
+                }
+            }
+            Err(error) => {
+                self.count_received(kind);
+                let input = match kind {
+                    Some(MessageKind::Open) => Input::OpenError,
+                    Some(MessageKind::Update | MessageKind::RouteRefresh) => Input::UpdateError,
+                    _ => Input::HeaderError,
+                };
+                self.refuse(side, input, &error, shared, now);
+            }
+        }
+    }
+
+    /// Ends a connection on which something came in that cannot be lived with.
+    fn refuse(&mut self, side: Side, input: Input, error: &MessageError, shared: &mut Shared, now: Time) {
+        let (fault, notification) = (Arc::from(error.to_string()), error.notification());
+        let reason = match input {
+            Input::OpenError => Reason::OpenRefused { fault, notification },
+            _ => Reason::ProtocolError { fault, notification },
+        };
+        self.feed(side, input, reason, shared, now);
+    }
+
+    fn handle_open(&mut self, side: Side, open: Open, shared: &mut Shared, now: Time) {
+        self.remote_router_id = Some(open.router_id);
+        let negotiated = match negotiate(self.offer(shared), open) {
+            Ok(negotiated) => negotiated,
+            Err(refusal) => {
+                let notification = refusal.notification();
+                let reason = Reason::OpenRefused { fault: refusal.to_string().into(), notification };
+                self.feed(side, Input::OpenError, reason, shared, now);
+                return;
+            }
+        };
+        let remote = Identity { router_id: negotiated.remote_router_id, asn: negotiated.remote_asn };
+        if matches!(self.slot(side.other()).state, State::OpenConfirm | State::Established) {
+            let kept = survivor(shared.identity(), remote);
+            self.emit_collision(kept, shared);
+            self.lose_collision(kept.other(), shared, now);
+            if kept != side {
+                return;
+            }
+        }
+        let kind = Self::kind(shared, negotiated.remote_asn);
+        if let Some(conn) = self.slot_mut(side).conn.as_mut() {
+            conn.agree(negotiated, kind);
+        }
+        self.feed(side, Input::Open, Reason::OpenReceived, shared, now);
+        if side == Side::Accepted && self.dialed.state == State::Connect {
+            // The peer is on the line: no need to go on ringing.
+            self.lose_collision(Side::Dialed, shared, now);
+        }
+    }
+
+    fn emit_collision(&self, kept: Side, shared: &mut Shared) {
+        let id = |side| self.slot(side).conn.as_ref().map(|conn| conn.id);
+        if let (Some(kept), Some(closed)) = (id(kept), id(kept.other())) {
+            self.emit(EventKind::CollisionResolved { closed, kept }, shared);
+        }
+    }
+
+    fn handle_notification(&mut self, side: Side, received: Notification, shared: &mut Shared, now: Time) {
+        self.emit(EventKind::NotificationReceived(received.clone()), shared);
+        let input = match (received.code, received.subcode) {
+            UNSUPPORTED_VERSION => Input::NotificationVersion,
+            _ => Input::Notification,
+        };
+        // The peer prefers the other connection: that is no failure of the session.
+        let collision = (received.code, received.subcode) == (CEASE, cease::COLLISION_RESOLUTION);
+        if collision && self.slot(side.other()).state.is_open() {
+            let cause = Cause { reason: Reason::CollisionLost, notification: None };
+            self.feed(side, Input::CollisionLost, cause, shared, now);
+            return;
+        }
+        let cause = Cause { reason: Reason::NotificationReceived(received), notification: None };
+        self.feed(side, input, cause, shared, now);
+    }
+
+    fn handle_update(&mut self, side: Side, update: &Update<'_>, shared: &mut Shared, now: Time) {
+        self.last_update = Some(now);
+        if !update.errors.is_empty() {
+            let (errors, withdrawn) = (update.errors.clone(), update.treat_as_withdraw);
+            self.emit(EventKind::MalformedUpdate { errors, withdrawn }, shared);
+        }
+        // No change of state comes of it, so the reason is never seen.
+        self.feed(side, Input::Update, Reason::OpenConfirmed, shared, now);
+        let outcome = shared.rib.handle_update(self.id, update, now);
+        if let Some(family) = update.end_of_rib
+            && self.end_of_rib.insert(family)
+        {
+            self.emit(EventKind::EndOfRib { family }, shared);
+        }
+        if let Some(family) = outcome.limit_exceeded {
+            self.pass_prefix_limit(family, shared, now);
+        }
+    }
+
+    /// The peer sent more prefixes than it may: close, and wait for an operator (RFC 4486 §4).
+    pub(crate) fn pass_prefix_limit(&mut self, family: Family, shared: &mut Shared, now: Time) {
+        let limit = self.config.max_prefixes.unwrap_or_default();
+        self.emit(EventKind::PrefixLimit { family, limit }, shared);
+        self.run = Run::PrefixLimit;
+        let mut data = BytesMut::with_capacity(7);
+        data.put_u16(family.afi);
+        data.put_u8(family.safi);
+        data.put_u32(limit);
+        let notification =
+            Notification { code: CEASE, subcode: cease::MAXIMUM_PREFIXES, data: Bytes::from(data) };
+        self.stop(&Reason::PrefixLimit { limit }, &notification, shared, now);
+    }
+
+    fn handle_refresh(&mut self, side: Side, refresh: RouteRefresh, shared: &mut Shared, now: Time) {
+        let state = self.slot(side).state;
+        if state != State::Established {
+            let reason = unexpected_message(Some(MessageKind::RouteRefresh), state);
+            self.feed(side, Input::RouteRefresh, reason, shared, now);
+            return;
+        }
+        self.feed(side, Input::RouteRefresh, Reason::OpenConfirmed, shared, now);
+        // We do not offer enhanced refresh, so markers have no business here; RFC 7313 §4 has them ignored.
+        let known =
+            self.slot(side).conn.as_ref().is_some_and(|conn| conn.decode.families.contains(refresh.family));
+        if refresh.subtype != RefreshSubtype::Request || !known {
+            return;
+        }
+        self.emit(EventKind::RefreshRequested { family: refresh.family }, shared);
+        // However often a peer asks, its table is sent once more after what is being sent now.
+        self.refresh_pending.insert(refresh.family);
+    }
+
+    fn count_received(&mut self, kind: Option<MessageKind>) {
+        let counter = match kind {
+            Some(MessageKind::Open) => &mut self.received.opens,
+            Some(MessageKind::Update) => &mut self.received.updates,
+            Some(MessageKind::Notification) => &mut self.received.notifications,
+            Some(MessageKind::Keepalive) => &mut self.received.keepalives,
+            Some(MessageKind::RouteRefresh) => &mut self.received.route_refreshes,
+            None => return,
+        };
+        *counter += 1;
+    }
+}
+
+fn unexpected_message(kind: Option<MessageKind>, state: State) -> Reason {
+    let subcode = match state {
+        State::OpenSent => 1,
+        State::OpenConfirm => 2,
+        _ => 3,
+    };
+    let what = match kind {
+        Some(MessageKind::Open) => "OPEN",
+        Some(MessageKind::Update) => "UPDATE",
+        Some(MessageKind::Notification) => "NOTIFICATION",
+        Some(MessageKind::Keepalive) => "KEEPALIVE",
+        Some(MessageKind::RouteRefresh) => "ROUTE-REFRESH",
+        None => "message",
+    };
+    Reason::ProtocolError {
+        fault: format!("unexpected {what} in {state}").into(),
+        notification: Notification::new(FSM_ERROR, subcode),
+    }
+}
+
+const CEASE: u8 = 6;
+const UNSUPPORTED_VERSION: (u8, u8) = (2, 1);

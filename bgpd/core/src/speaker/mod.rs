@@ -1,0 +1,302 @@
+//! The facade: one BGP speaker, and the only type a driver talks to.
+//!
+//! The speaker finds the peer that an input is about, lets it act, and notes when it wants to be woken. It decides nothing
+//! about sessions or routes itself.
+//!
+//! Invariant: after every `handle_*`, the wake-up noted for each peer is not later than the peer's earliest deadline. It may
+//! be earlier: deadlines that only move away (a hold timer that each message restarts) are not noted again until the old
+//! one comes.
+
+mod configure;
+mod view;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bgp_wire::{Family, Notification, cease};
+use rand_core::SeedableRng;
+use rand_pcg::Pcg32;
+
+use crate::config::SpeakerConfig;
+use crate::event::{
+    AcceptRefusal, Action, CloseReason, Command, CommandRefusal, ConfigChange, Endpoints, Event, Transmit,
+};
+use crate::ids::{ConnId, PeerId};
+use crate::reason::Reason;
+use crate::rib::Rib;
+use crate::session::collision::Side;
+use crate::session::shared::Shared;
+use crate::session::{Peer, Run};
+use crate::time::Time;
+
+/// A BGP speaker. See the crate for how to drive it.
+pub struct Speaker {
+    shared: Shared,
+    peers: BTreeMap<PeerId, Peer>,
+    next_peer: u32,
+    /// The peer that sent an UPDATE last: the next one has its turn.
+    turn: PeerId,
+    stopped: bool,
+}
+
+impl Speaker {
+    /// A speaker that begins to dial its peers at once. All its randomness comes from `seed`.
+    #[must_use]
+    pub fn new(config: SpeakerConfig, seed: u64, now: Time) -> Self {
+        let rib = Rib::new(configure::rib_config(&config));
+        let shared = Shared::new(config, rib, Pcg32::seed_from_u64(seed));
+        let mut speaker =
+            Self { shared, peers: BTreeMap::new(), next_peer: 0, turn: PeerId::new(0), stopped: false };
+        speaker.apply_initial(now);
+        speaker
+    }
+
+    /// Takes a new configuration and resets what cannot go on with it, and only that. Says what was done to which peer.
+    pub fn handle_config(&mut self, config: SpeakerConfig, now: Time) -> Vec<ConfigChange> {
+        if self.stopped {
+            return Vec::new();
+        }
+        self.apply(config, now)
+    }
+
+    /// A dial that [`Action::Connect`] asked for came through.
+    pub fn handle_connected(&mut self, conn: ConnId, endpoints: Endpoints, now: Time) {
+        let known = self.with_conn(conn, |peer, _, shared| peer.connected(conn, endpoints, shared, now));
+        if known.is_none() {
+            // Given up in the meantime.
+            self.shared.actions.push_back(Action::Close { conn });
+        }
+    }
+
+    /// A dial that [`Action::Connect`] asked for did not come through; `text` says why.
+    pub fn handle_connect_failed(&mut self, conn: ConnId, text: impl Into<Arc<str>>, now: Time) {
+        let text = text.into();
+        self.with_conn(conn, |peer, _, shared| peer.connect_failed(conn, text, shared, now));
+    }
+
+    /// The listener accepted a connection, which the driver numbered `conn`.
+    ///
+    /// `interface` is where it came in; it is looked at for link-local peers only.
+    ///
+    /// # Errors
+    /// The connection is not wanted: write [`AcceptRefusal::notification`] and close it.
+    pub fn handle_accepted(
+        &mut self,
+        conn: ConnId,
+        endpoints: Endpoints,
+        interface: Option<&str>,
+        now: Time,
+    ) -> Result<PeerId, AcceptRefusal> {
+        if self.shared.conns.contains_key(&conn) {
+            return Err(AcceptRefusal::DuplicateConnection(conn));
+        }
+        let (local, remote) = (endpoints.local.ip().to_canonical(), endpoints.remote.ip().to_canonical());
+        let id = self.find_peer(local, remote, interface)?;
+        let Some(peer) = self.peers.get_mut(&id) else { return Err(AcceptRefusal::UnknownPeer { remote }) };
+        let outcome = peer.accept(conn, endpoints, &mut self.shared, now);
+        note_wake(peer, &mut self.shared);
+        outcome.map(|()| id)
+    }
+
+    /// Octets came in on a connection, in any portions.
+    pub fn handle_bytes(&mut self, conn: ConnId, bytes: &[u8], now: Time) {
+        self.with_conn(conn, |peer, side, shared| peer.receive(side, conn, bytes, shared, now));
+    }
+
+    /// A connection ended.
+    pub fn handle_closed(&mut self, conn: ConnId, reason: CloseReason, now: Time) {
+        self.with_conn(conn, |peer, side, shared| peer.closed(side, conn, reason, shared, now));
+    }
+
+    /// The driver wrote something to the socket; `free` octets of its queue for this connection are free now, of
+    /// [`crate::SEND_QUEUE_LEN`].
+    pub fn handle_writable(&mut self, conn: ConnId, free: usize, now: Time) {
+        self.with_conn(conn, |peer, side, _| peer.writable(side, conn, free, now));
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Time) {
+        // Each peer is looked at once per call, whatever its deadlines do meanwhile: the work is bounded.
+        let due: Vec<_> = self.shared.wake.iter().take_while(|(at, _)| *at <= now).copied().collect();
+        for (at, id) in due {
+            self.shared.wake.remove(&(at, id));
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.wake = None;
+                peer.handle_timeout(&mut self.shared, now);
+                note_wake(peer, &mut self.shared);
+            }
+        }
+    }
+
+    /// An operator wants something.
+    ///
+    /// # Errors
+    /// It cannot be done; nothing was changed.
+    pub fn handle_command(&mut self, command: Command, now: Time) -> Result<(), CommandRefusal> {
+        match command {
+            Command::Reset { peer, text } => self.with_peer(peer, |peer, shared| {
+                let notification = Notification::cease(cease::ADMINISTRATIVE_RESET, text.as_deref());
+                if peer.run == Run::PrefixLimit {
+                    peer.run = Run::Enabled;
+                }
+                peer.backoff.forgive();
+                peer.idle_hold = None;
+                peer.stop(&Reason::AdminReset { text }, &notification, shared, now);
+                Ok(())
+            }),
+            Command::Disable { peer, text } => self.with_peer(peer, |peer, shared| {
+                if peer.run != Run::Shutdown && peer.run != Run::Stopped {
+                    peer.run = Run::Disabled;
+                }
+                let notification = Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, text.as_deref());
+                peer.stop(&Reason::AdminShutdown { text }, &notification, shared, now);
+                Ok(())
+            }),
+            Command::Enable { peer } => self.with_peer(peer, |peer, shared| {
+                if peer.run == Run::Disabled {
+                    peer.run = Run::Enabled;
+                    peer.backoff.forgive();
+                    peer.start(Reason::Started, shared, now);
+                }
+                Ok(())
+            }),
+            Command::SoftIn { peer, family } => self.with_peer(peer, |peer, shared| {
+                let (side, families) = refreshable(peer, family)?;
+                if !peer.last_negotiated.as_ref().is_some_and(|negotiated| negotiated.route_refresh) {
+                    return Err(CommandRefusal::NoRouteRefresh);
+                }
+                for family in families {
+                    peer.request_refresh(side, family, shared, now);
+                }
+                Ok(())
+            }),
+            Command::SoftOut { peer, family } => self.with_peer(peer, |peer, _| {
+                let (_, families) = refreshable(peer, family)?;
+                for family in families {
+                    peer.refresh_pending.insert(family);
+                }
+                Ok(())
+            }),
+            Command::Stop { text } => {
+                self.stopped = true;
+                let notification = Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, text.as_deref());
+                let reason = Reason::Stopped { text };
+                for peer in self.peers.values_mut() {
+                    peer.run = Run::Stopped;
+                    peer.stop(&reason, &notification, &mut self.shared, now);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The next thing the driver must do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.shared.actions.pop_front()
+    }
+
+    /// The next octets to send. KEEPALIVEs and NOTIFICATIONs come first; UPDATEs go out peer by peer in turn, as far as
+    /// there is room for them.
+    pub fn poll_transmit(&mut self, now: Time) -> Option<Transmit> {
+        if let Some(transmit) = self.shared.transmits.pop_front() {
+            return Some(transmit);
+        }
+        let next = (Bound::Excluded(self.turn), Bound::Unbounded);
+        let rest = (Bound::Unbounded, Bound::Included(self.turn));
+        let established = &self.shared.established;
+        let turns: smallvec::SmallVec<[PeerId; 16]> =
+            established.range(next).chain(established.range(rest)).copied().collect();
+        for id in turns {
+            let Some(peer) = self.peers.get_mut(&id) else { continue };
+            if let Some(transmit) = peer.poll_update(&mut self.shared, now) {
+                note_wake(peer, &mut self.shared);
+                self.turn = id;
+                return Some(transmit);
+            }
+        }
+        None
+    }
+
+    /// The next thing an operator may want to see.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.shared.events.pop_front()
+    }
+
+    /// When [`Speaker::handle_timeout`] has to be called, at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.shared.wake.first().map(|(at, _)| *at)
+    }
+
+    fn with_conn<R>(
+        &mut self,
+        conn: ConnId,
+        act: impl FnOnce(&mut Peer, Side, &mut Shared) -> R,
+    ) -> Option<R> {
+        let (id, side) = *self.shared.conns.get(&conn)?;
+        let peer = self.peers.get_mut(&id)?;
+        let result = act(peer, side, &mut self.shared);
+        note_wake(peer, &mut self.shared);
+        Some(result)
+    }
+
+    fn with_peer<R>(
+        &mut self,
+        id: PeerId,
+        act: impl FnOnce(&mut Peer, &mut Shared) -> Result<R, CommandRefusal>,
+    ) -> Result<R, CommandRefusal> {
+        let peer = self.peers.get_mut(&id).ok_or(CommandRefusal::UnknownPeer)?;
+        let result = act(peer, &mut self.shared);
+        note_wake(peer, &mut self.shared);
+        result
+    }
+
+    fn find_peer(
+        &self,
+        local: IpAddr,
+        remote: IpAddr,
+        interface: Option<&str>,
+    ) -> Result<PeerId, AcceptRefusal> {
+        let link_local = matches!(remote, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let same_link = |peer: &&Peer| !link_local || peer.config.interface.as_deref() == interface;
+        let mut refusal = AcceptRefusal::UnknownPeer { remote };
+        for peer in self.peers.values().filter(|peer| peer.config.address == remote).filter(same_link) {
+            match peer.config.local_address {
+                Some(expected) if expected != local => {
+                    let name = Arc::clone(&peer.config.name);
+                    refusal = AcceptRefusal::LocalAddress { peer: name, expected, actual: local };
+                }
+                _ => return Ok(peer.id),
+            }
+        }
+        Err(refusal)
+    }
+}
+
+/// Notes when a peer wants to be woken, if that is earlier than what is noted.
+fn note_wake(peer: &mut Peer, shared: &mut Shared) {
+    let Some(at) = peer.next_deadline() else { return };
+    if peer.wake.is_some_and(|noted| noted <= at) {
+        return;
+    }
+    if let Some(noted) = peer.wake.replace(at) {
+        shared.wake.remove(&(noted, peer.id));
+    }
+    shared.wake.insert((at, peer.id));
+}
+
+/// The connection and the families that a soft reset is about.
+fn refreshable(peer: &Peer, family: Option<Family>) -> Result<(Side, Vec<Family>), CommandRefusal> {
+    let side = peer.established_side().ok_or(CommandRefusal::NotEstablished)?;
+    let negotiated = peer.last_negotiated.as_ref().ok_or(CommandRefusal::NotEstablished)?;
+    match family {
+        None => Ok((side, negotiated.families.iter().collect())),
+        Some(family) if negotiated.families.contains(family) => Ok((side, vec![family])),
+        Some(family) => Err(CommandRefusal::FamilyNotNegotiated(family)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Getters: what the speaker and its peers look like from outside.
+//!
+//! Invariant: a getter walks at most the list of peers, never a table of routes.
+
+use crate::config::SpeakerConfig;
+use crate::ids::PeerId;
+use crate::rib::Rib;
+use crate::session::{Peer, State};
+use crate::view::{HistoryEntry, PeerView};
+
+use super::Speaker;
+
+impl Speaker {
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> &SpeakerConfig {
+        &self.shared.config
+    }
+
+    /// The routes. All that shows them page by page is there.
+    #[must_use]
+    pub fn rib(&self) -> &Rib {
+        &self.shared.rib
+    }
+
+    /// All peers, in the order they were configured.
+    pub fn peers(&self) -> impl Iterator<Item = PeerView<'_>> {
+        self.peers.values().map(view)
+    }
+
+    /// One peer.
+    #[must_use]
+    pub fn peer(&self, id: PeerId) -> Option<PeerView<'_>> {
+        self.peers.get(&id).map(view)
+    }
+
+    /// One peer, by its name.
+    #[must_use]
+    pub fn peer_by_name(&self, name: &str) -> Option<PeerView<'_>> {
+        self.peers.values().find(|peer| &*peer.config.name == name).map(view)
+    }
+
+    /// The last changes of a peer's state, newest last.
+    pub fn history(&self, id: PeerId) -> impl Iterator<Item = &HistoryEntry> {
+        self.peers.get(&id).into_iter().flat_map(|peer| peer.history.entries())
+    }
+}
+
+fn view(peer: &Peer) -> PeerView<'_> {
+    let leading = peer.leading().conn.as_ref();
+    let current = leading.and_then(|conn| conn.negotiated.as_ref());
+    let negotiated = current.or(peer.last_negotiated.as_ref());
+    let (hold_time, keepalive_interval) = peer.intervals();
+    let next_connect = match peer.state() {
+        State::Active => peer.retry,
+        State::Idle => peer.idle_hold.filter(|_| !peer.config.passive),
+        _ => None,
+    };
+    PeerView {
+        id: peer.id,
+        config: &peer.config,
+        state: peer.state(),
+        held: peer.held(),
+        since: peer.since,
+        created: peer.created,
+        established_at: peer.established_at,
+        established_count: peer.established_count,
+        dropped_count: peer.dropped_count,
+        remote_asn: peer.config.remote_asn.or_else(|| negotiated.map(|negotiated| negotiated.remote_asn)),
+        remote_router_id: peer.remote_router_id,
+        endpoints: leading.and_then(|conn| conn.endpoints),
+        negotiated,
+        hold_time,
+        keepalive_interval,
+        last_read: peer.last_read,
+        last_write: peer.last_write,
+        last_update: peer.last_update,
+        next_connect,
+        queued_out: leading.map_or(0, |conn| conn.queued),
+        queued_in: leading.map_or(0, |conn| conn.inbound.len()),
+        received: &peer.received,
+        sent: &peer.sent,
+        last_reset: peer.history.last_reset(),
+        last_connect_failure: peer.last_connect_failure.as_ref(),
+        end_of_rib_received: peer.end_of_rib,
+    }
+}

@@ -1,0 +1,177 @@
+//! What a peer looks like from outside: all that `show bgp neighbors` and the metrics need.
+//!
+//! Invariant: a view is cheap (no walk over a table) and says only what the session knows; nothing in it is guessed.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgp_wire::{Capability, FamilySet, Notification};
+
+use crate::config::PeerConfig;
+use crate::event::Endpoints;
+use crate::ids::PeerId;
+use crate::reason::Reason;
+use crate::session::State;
+use crate::time::Time;
+
+/// One peer, as it is now.
+#[derive(Clone, Debug)]
+pub struct PeerView<'a> {
+    /// Its handle.
+    pub id: PeerId,
+    /// Its configuration.
+    pub config: &'a PeerConfig,
+    /// The session's state: that of the connection that is furthest.
+    pub state: State,
+    /// Why the peer is held in Idle, if it is.
+    pub held: Option<Held>,
+    /// When the session entered its state.
+    pub since: Time,
+    /// When the peer was configured.
+    pub created: Time,
+    /// When the session last became Established, if it is now.
+    pub established_at: Option<Time>,
+    /// How often the session became Established.
+    pub established_count: u64,
+    /// How often an Established session went down.
+    pub dropped_count: u64,
+    /// The peer's ASN: configured, or else from its OPEN.
+    pub remote_asn: Option<u32>,
+    /// The peer's BGP Identifier, from its last OPEN.
+    pub remote_router_id: Option<Ipv4Addr>,
+    /// The ends of the connection that is furthest.
+    pub endpoints: Option<Endpoints>,
+    /// What the last session negotiated. Kept after it ended, as the last thing known.
+    pub negotiated: Option<&'a Negotiated>,
+    /// Hold Time in force, or configured while there is no session.
+    pub hold_time: Duration,
+    /// Keepalive interval in force, or configured while there is no session.
+    pub keepalive_interval: Duration,
+    /// When octets last came in.
+    pub last_read: Option<Time>,
+    /// When a message last went out.
+    pub last_write: Option<Time>,
+    /// When an UPDATE last came in.
+    pub last_update: Option<Time>,
+    /// When the peer will be dialed next, if that is set.
+    pub next_connect: Option<Time>,
+    /// Octets handed to the driver that it did not report as written.
+    pub queued_out: usize,
+    /// Octets of an incomplete message.
+    pub queued_in: usize,
+    /// Messages received.
+    pub received: &'a MessageCounters,
+    /// Messages sent.
+    pub sent: &'a MessageCounters,
+    /// The last thing that ended a session or refused an OPEN. Failed dials do not overwrite it.
+    pub last_reset: Option<&'a LastReset>,
+    /// The last dial that did not come through, and when.
+    pub last_connect_failure: Option<&'a (Time, Arc<str>)>,
+    /// Families for which the peer sent End-of-RIB in this session.
+    pub end_of_rib_received: FamilySet,
+}
+
+/// Why a peer stays in Idle.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Shut down by the configuration or an operator.
+    AdminDown,
+    /// It passed its prefix limit; [`crate::Command::Reset`] ends this.
+    PrefixLimit,
+    /// It failed; this is when it is tried again.
+    IdleHold(Time),
+    /// The speaker was stopped.
+    Stopped,
+}
+
+/// What two OPENs agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The peer's ASN.
+    pub remote_asn: u32,
+    /// The peer's BGP Identifier.
+    pub remote_router_id: Ipv4Addr,
+    /// Hold Time the peer proposed.
+    pub remote_hold_time: u16,
+    /// Smaller of both Hold Times; zero: none.
+    pub hold_time: Duration,
+    /// Keepalive interval; zero: none.
+    pub keepalive_interval: Duration,
+    /// Families of the session.
+    pub families: FamilySet,
+    /// Both sides sent the four-octet AS capability.
+    pub four_octet_as: bool,
+    /// Both sides sent the extended message capability.
+    pub extended_message: bool,
+    /// Both sides can use IPv6 next hops for IPv4 unicast.
+    pub extended_next_hop: bool,
+    /// The peer understands ROUTE-REFRESH.
+    pub route_refresh: bool,
+    /// What we offered.
+    pub capabilities_sent: Vec<Capability>,
+    /// What the peer offered.
+    pub capabilities_received: Vec<Capability>,
+}
+
+/// How many messages went one way, over all sessions with the peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageCounters {
+    /// OPEN.
+    pub opens: u64,
+    /// UPDATE.
+    pub updates: u64,
+    /// NOTIFICATION.
+    pub notifications: u64,
+    /// KEEPALIVE.
+    pub keepalives: u64,
+    /// ROUTE-REFRESH.
+    pub route_refreshes: u64,
+    /// Octets, headers included.
+    pub octets: u64,
+}
+
+impl MessageCounters {
+    /// All messages.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.opens + self.updates + self.notifications + self.keepalives + self.route_refreshes
+    }
+}
+
+/// The end of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastReset {
+    /// When.
+    pub at: Time,
+    /// Why.
+    pub reason: Reason,
+    /// The NOTIFICATION that went with it and whether we sent it.
+    pub notification: Option<(Direction, Notification)>,
+    /// The session had been Established.
+    pub was_established: bool,
+}
+
+/// Which way a message went.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From us.
+    Sent,
+    /// To us.
+    Received,
+}
+
+/// One entry of a peer's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// When it happened last.
+    pub at: Time,
+    /// Before.
+    pub from: State,
+    /// After.
+    pub to: State,
+    /// Why.
+    pub reason: Reason,
+    /// How often it happened in a row.
+    pub repeated: u32,
+}
