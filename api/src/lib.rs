@@ -6,6 +6,7 @@
 
 #![deny(missing_docs)]
 
+pub mod cilium;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod control;

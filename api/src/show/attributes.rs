@@ -43,6 +43,16 @@ impl Origin {
     }
 }
 
+impl From<bgp_wire::Origin> for Origin {
+    fn from(origin: bgp_wire::Origin) -> Self {
+        match origin {
+            bgp_wire::Origin::Igp => Self::Igp,
+            bgp_wire::Origin::Egp => Self::Egp,
+            bgp_wire::Origin::Incomplete => Self::Incomplete,
+        }
+    }
+}
+
 /// AS_PATH, whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ShowAsPath)]
