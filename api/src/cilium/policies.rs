@@ -205,6 +205,158 @@ impl Statement {
         let list = |name: &str, values: &[String]| {
             (!values.is_empty()).then(|| format!("{name}: [{}]", values.join(" ")))
         };
+        let actions = [
+            self.set_local_preference.map(|value| format!("SetLocalPreference: {value}")),
+            list("AddCommunities", &self.add_communities),
+            list("AddLargeCommunities", &self.add_large_communities),
+            self.set_med.map(|value| format!("SetMed: {value}")),
+            self.prepend.map(|times| format!("Prepend: {times}")),
+        ];
+        cell(actions.into_iter().flatten(), "")
+    }
+}
+
+impl From<&intent::PrefixMatch> for PrefixMatch {
+    fn from(prefix: &intent::PrefixMatch) -> Self {
+        let shortest = prefix.min_length.unwrap_or_else(|| prefix.prefix.prefix_len());
+        Self {
+            cidr: prefix.prefix,
+            prefix_len_min: shortest,
+            prefix_len_max: prefix.max_length.unwrap_or(shortest),
+        }
+    }
+}
+
+/// Cilium writes a single value as it is and several in braces, after a word that says how they combine.
+fn cell(values: impl Iterator<Item = String>, combined: &str) -> String {
+    let values: Vec<String> = values.collect();
+    match values.as_slice() {
+        [] => String::new(),
+        [single] => single.clone(),
+        several => {
+            let braced: Vec<_> = several.iter().map(|value| format!("{{{value}}}")).collect();
+            format!("{combined}{}", braced.join(" "))
+        }
+    }
+}
+
+/// Cilium's table, with the column Node if the node is known.
+#[must_use]
+pub fn to_text(policies: &[RoutePolicy], node: Option<&str>) -> String {
+    let heading = [
+        "Node",
+        "Instance",
+        "Policy Name",
+        "Type",
+        "Statement Name",
+        "Match Peers",
+        "Match Families",
+        "Match Prefixes (Min..Max Len)",
+        "RIB Action",
+        "Path Actions",
+    ];
+    let skip = usize::from(node.is_none());
+    let mut table = Table::new(heading.into_iter().skip(skip));
+    let mut node = node.unwrap_or_default();
+    for policy in policies {
+        let direction = match policy.r#type {
+            PolicyType::Import => "import",
+            PolicyType::Export => "export",
+        };
+        let instance =
+            if policy.instance.is_empty() { policy.router_asn.to_string() } else { policy.instance.clone() };
+        let mut of_policy =
+            [std::mem::take(&mut node).to_owned(), instance, policy.name.clone(), direction.to_owned()];
+        for statement in &policy.statements {
+            let families =
+                statement.match_families.iter().map(|family| format!("{}/{}", family.afi, family.safi));
+            let of_statement = [
+                statement.name.clone(),
+                cell(statement.match_neighbors.iter().cloned(), "(any) "),
+                cell(families, "(any) "),
+                statement.prefix_cell(),
+                statement.route_action.name().to_owned(),
+                statement.actions_cell(),
+            ];
+            table.push(of_policy.iter().cloned().chain(of_statement).skip(skip));
+            of_policy.fill(String::new());
+        }
+        if policy.statements.is_empty() {
+            table.push(of_policy.into_iter().skip(skip));
+        }
+    }
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn intent() -> Intent {
+        let export = |peer: &str| {
+            json!({"name": format!("peer-{peer}-export"), "defaultAction": "reject", "statements": [
+                {"name": "PodCIDR-ipv4", "families": ["ipv4-unicast"], "prefixes": [{"prefix": "10.244.1.0/24"}],
+                 "action": "accept", "set": {"localPreference": 99, "addCommunities": ["65000:99", "no-export"]}},
+                {"name": "Service-web-default-LoadBalancerIP-ipv4", "families": ["ipv4-unicast"],
+                 "prefixes": [{"prefix": "192.0.2.1/32"}, {"prefix": "192.0.2.0/24", "maxLength": 32}],
+                 "action": "accept"}
+            ]})
+        };
+        let import = json!({"name": "allow-local", "defaultAction": "reject",
+                            "statements": [{"name": "accept-local", "sources": ["local"], "action": "accept"}]});
+        serde_json::from_value(json!({"instances": [{
+            "name": "instance-65001", "localASN": 65001, "routerID": "10.0.0.1", "peers": [
+                {"name": "tor-a", "address": "10.0.0.2", "peerASN": 65000, "import": import, "export": export("tor-a")},
+                {"name": "tor-b", "address": "fd00::2", "peerASN": 65000, "import": import, "export": export("tor-b")}
+            ]}]}))
+        .expect("an intent")
+    }
+
+    #[test]
+    fn one_export_policy_per_peer_and_one_import_policy() {
+        let policies = of_intent(&intent());
+        let named: Vec<_> = policies.iter().map(|policy| (policy.name.as_str(), policy.r#type)).collect();
+        let expected = [
+            ("allow-local", PolicyType::Import),
+            ("peer-tor-a-export", PolicyType::Export),
+            ("peer-tor-b-export", PolicyType::Export),
+        ];
+        assert_eq!(named, expected);
+        assert!(policies[0].statements[0].match_neighbors.is_empty());
+        assert_eq!(policies[2].statements[1].match_neighbors, ["fd00::2"]);
+    }
+
+    #[test]
+    fn the_json_has_all_lists_and_no_absent_scalars() {
+        let policies = of_intent(&intent());
+        let expected = json!({
+            "name": "PodCIDR-ipv4",
+            "match-neighbors": ["10.0.0.2"],
+            "match-families": [{"afi": "ipv4", "safi": "unicast"}],
+            "match-prefixes": [{"cidr": "10.244.1.0/24", "prefix-len-min": 24, "prefix-len-max": 24}],
+            "route-action": "accept",
+            "add-communities": ["65000:99", "no-export"],
+            "add-large-communities": [],
+            "set-local-preference": 99
+        });
+        assert_eq!(serde_json::to_value(&policies[1].statements[0]).expect("JSON"), expected);
+    }
+
+    #[test]
+    fn the_table() {
+        let text = to_text(&of_intent(&intent())[..2], Some("n1"));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(
+            lines[0].starts_with("Node   Instance         Policy Name         Type     Statement Name"),
+            "{text}"
+        );
+        assert!(
+            lines[1].starts_with("n1     instance-65001   allow-local         import   accept-local"),
+            "{text}"
+        );
         let actions = "accept       {SetLocalPreference: 99} {AddCommunities: [65000:99 no-export]}";
         assert!(lines[2].contains("ipv4/unicast     10.244.1.0/24 (24..24)   "), "{text}");
         assert!(lines[2].ends_with(actions), "{text}");
