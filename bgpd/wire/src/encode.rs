@@ -384,3 +384,6 @@ fn next_hop_octets(
 fn narrow(len: usize) -> u16 {
     u16::try_from(len).unwrap_or(u16::MAX)
 }
+
+#[cfg(test)]
+mod tests;

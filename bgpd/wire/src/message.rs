@@ -71,6 +71,10 @@ impl MessageKind {
 
 /// A decoded message. An UPDATE borrows its prefixes from the frame.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every message is an UPDATE: a box would be an allocation each"
+)]
 pub enum Message<'a> {
     /// OPEN
     Open(Open),

@@ -170,3 +170,6 @@ const FIXED: usize = 10;
 const CAPABILITIES: u8 = 2;
 /// Optional parameter: Extended Length (RFC 9072 §2).
 const EXTENDED: u8 = 255;
+
+#[cfg(test)]
+mod tests;

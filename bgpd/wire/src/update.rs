@@ -9,7 +9,7 @@
 use smallvec::SmallVec;
 
 use crate::attr::PathAttributes;
-use crate::attr::next_hop::NextHop;
+use crate::attr::next_hop::{NextHop, host_v4};
 use crate::attr::row::{AttributeReader, Carried, flag};
 use crate::attr::unknown::UnknownAttribute;
 use crate::attr::{as4_aggregator, as4_path, table};
@@ -25,7 +25,7 @@ use crate::nlri::Prefixes;
 /// [`Update::withdrawn`] first.
 #[derive(Clone, Debug)]
 pub struct Update<'a> {
-    /// The path attributes. Their next hop is that of the first of [`Update::announced`].
+    /// The path attributes. Their next hop is that of the first of [`Update::announced`]. Empty under treat-as-withdraw.
     pub attributes: PathAttributes,
     /// Set if the message is the End-of-RIB marker of a family (RFC 4724 §2).
     pub end_of_rib: Option<Family>,
@@ -245,57 +245,60 @@ impl<'c, 'a> Walk<'c, 'a> {
 
     /// Decides what the message means as a whole.
     fn judge(mut self, withdrawn: Prefixes<'a>, nlri: Prefixes<'a>) -> Result<Update<'a>, MessageError> {
-        let (mp_next_hop, mp_reach) = match self.carried.reach.take() {
-            Some((next_hop, prefixes)) => (next_hop, prefixes),
-            None => (None, Prefixes::none()),
-        };
+        let (mp_next_hop, mp_reach) = self.carried.reach.take().unwrap_or((None, Prefixes::none()));
+        let mp_unreach = self.carried.unreach.take();
         let announces = !nlri.is_empty() || !mp_reach.is_empty();
         if announces {
-            self.missing(!nlri.is_empty());
-        } else if let Some((error, octets)) = self.withdraw.take_if(|_| self.seen.any_but_mp_unreach()) {
+            self.mandatory(!nlri.is_empty());
+        } else if let Some((error, octets)) = self.withdraw.take_if(|_| !foreign_prefixes(&self.errors)) {
             // RFC 7606 §5.2: attributes without prefixes, and one of them malformed. The prefixes may be what it hides.
             return Err(session_reset(error, octets));
         }
         self.merge_as4();
 
-        let mp_unreach = self.carried.unreach.take();
         let end_of_rib = mp_unreach
             .as_ref()
             .filter(|prefixes| prefixes.is_empty() && withdrawn.is_empty() && !announces)
             .filter(|_| !self.seen.any_but_mp_unreach())
             .map(Prefixes::family);
         let treat_as_withdraw = self.withdraw.is_some();
+        let next_hop = self.carried.next_hop.map(|(address, _)| NextHop::V4(address));
+        self.attributes.unknown = sorted(self.unknown);
         let mut update = Update {
-            attributes: self.attributes,
+            attributes: if treat_as_withdraw { PathAttributes::default() } else { self.attributes },
             end_of_rib,
             errors: self.errors,
             treat_as_withdraw,
             announced: SmallVec::new(),
             withdrawn: SmallVec::new(),
         };
-        update.attributes.unknown = sorted(self.unknown);
         for prefixes in [Some(withdrawn), mp_unreach].into_iter().flatten() {
             update.withdraw(prefixes);
         }
-        let next_hop = update.attributes.next_hop;
-        update.attributes.next_hop = None;
         update.announce(next_hop, nlri);
         update.announce(mp_next_hop, mp_reach);
         Ok(update)
     }
 
-    /// Announced prefixes need the mandatory attributes (RFC 7606 §3 d); NEXT_HOP only those of the NLRI field
-    /// (RFC 4760 §3).
-    fn missing(&mut self, next_hop: bool) {
+    /// Announced prefixes need the mandatory attributes (RFC 7606 §3 d). NEXT_HOP counts for the NLRI field only: beside
+    /// MP_REACH_NLRI it is to be ignored (RFC 4760 §3).
+    fn mandatory(&mut self, nlri: bool) {
         for code in [table::ORIGIN, table::AS_PATH, table::NEXT_HOP] {
-            if self.seen.contains(code) || code == table::NEXT_HOP && !next_hop {
-                continue;
+            if !self.seen.contains(code) && (nlri || code != table::NEXT_HOP) {
+                self.withdraw_for(code, 0, AttributeFault::Missing);
             }
-            let (fault, disposition) = (AttributeFault::Missing, Disposition::TreatAsWithdraw);
-            let error = AttributeError { code, offset: 0, fault, disposition };
-            self.withdraw.get_or_insert((error.clone(), &[]));
-            self.errors.push(error);
         }
+        if let Some((address, offset)) = self.carried.next_hop.filter(|_| nlri)
+            && let Err(fault) = host_v4(address)
+        {
+            self.withdraw_for(table::NEXT_HOP, offset, fault);
+        }
+    }
+
+    fn withdraw_for(&mut self, code: u8, offset: usize, fault: AttributeFault) {
+        let error = AttributeError { code, offset, fault, disposition: Disposition::TreatAsWithdraw };
+        self.withdraw.get_or_insert_with(|| (error.clone(), &[]));
+        self.errors.push(error);
     }
 
     /// RFC 6793 §4.2.3.
@@ -367,9 +370,20 @@ fn length_prefixed<'a>(body: &mut Cursor<'a>, field: &'static str) -> Result<Cur
     body.sub(announced).map_err(|Truncated| error(announced, left))
 }
 
+/// Whether the message has prefixes of a family that was not negotiated. None of them is kept, so none has to be
+/// withdrawn, and not being able to read them is no harm.
+fn foreign_prefixes(errors: &[AttributeError]) -> bool {
+    errors.iter().any(|error| {
+        error.code != table::MP_UNREACH_NLRI && matches!(error.fault, AttributeFault::FamilyNotNegotiated(_))
+    })
+}
+
 fn session_reset(error: AttributeError, octets: &[u8]) -> MessageError {
     let AttributeError { code, offset, fault, .. } = error;
-    MessageError::with_data(offset, MessageFault::Attribute { code, fault }, octets)
+    let fault = MessageFault::Attribute { code, fault };
+    // RFC 4271 §6.3: the data is the attribute, except with Malformed Attribute List, which has none.
+    let data = if fault.code() == MALFORMED_ATTRIBUTE_LIST { &[] } else { octets };
+    MessageError::with_data(offset, fault, data)
 }
 
 fn nlri_error(offset: usize, field: &'static str, fault: NlriFault) -> MessageError {
@@ -380,3 +394,9 @@ fn sorted(mut unknown: Vec<UnknownAttribute>) -> Box<[UnknownAttribute]> {
     unknown.sort_unstable_by_key(|attribute| attribute.code);
     unknown.into()
 }
+
+/// UPDATE Message Error, Malformed Attribute List.
+const MALFORMED_ATTRIBUTE_LIST: (u8, u8) = (3, 1);
+
+#[cfg(test)]
+mod tests;

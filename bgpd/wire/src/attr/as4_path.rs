@@ -58,9 +58,10 @@ pub(crate) fn merge(as_path: &AsPath, as4: &AsPath) -> AsPath {
             break;
         }
     }
-    for segment in as4.segments() {
+    for (position, segment) in as4.segments().enumerate() {
         match segments.last_mut() {
-            Some((SegmentKind::Sequence, last)) if segment.kind == SegmentKind::Sequence => {
+            // Only at the seam: what AS4_PATH keeps apart stays apart.
+            Some((SegmentKind::Sequence, last)) if position == 0 && segment.kind == SegmentKind::Sequence => {
                 last.extend(segment.asns());
             }
             _ => segments.push((segment.kind, segment.asns().collect())),

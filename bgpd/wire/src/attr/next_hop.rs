@@ -66,10 +66,10 @@ impl fmt::Display for NextHop {
     }
 }
 
-/// The NEXT_HOP attribute. The writer of IPv4 NLRI puts it behind AS_PATH.
+/// The address is judged later, if the message has an NLRI field it is for.
 pub(super) fn decode(reader: &mut AttributeReader<'_, '_>) -> Verdict {
-    let address = Ipv4Addr::from(reader.exactly::<4>("4")?);
-    reader.attributes.next_hop = Some(host_v4(address)?);
+    let offset = reader.value.offset();
+    reader.carried.next_hop = Some((reader.exactly::<4>("4")?.into(), offset));
     Ok(())
 }
 
@@ -82,7 +82,7 @@ pub(super) fn show(attributes: &PathAttributes) -> Option<String> {
 }
 
 /// An IPv4 next hop, if the address can be a host's (RFC 4271 §6.3, RFC 1122 §3.2.1.3).
-pub(super) fn host_v4(address: Ipv4Addr) -> Result<NextHop, AttributeFault> {
+pub(crate) fn host_v4(address: Ipv4Addr) -> Result<NextHop, AttributeFault> {
     match address.octets() {
         [0 | 127 | 224..=255, ..] => Err(AttributeFault::NotAHost(address.into())),
         _ => Ok(NextHop::V4(address)),

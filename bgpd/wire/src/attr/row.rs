@@ -3,6 +3,8 @@
 //! Invariant: an attribute's code never handles flags or lengths of the attribute header itself. Both are checked
 //! before its `decode` runs and written by [`AttributeWriter`], for all attributes alike.
 
+use std::net::Ipv4Addr;
+
 use bytes::{BufMut, BytesMut};
 
 use super::PathAttributes;
@@ -135,13 +137,15 @@ impl AttributeReader<'_, '_> {
         self.value
             .rest()
             .try_into()
-            .map_err(|_| AttributeFault::Length { found: self.value.remaining(), expected })
+            .map_err(|_other_length| AttributeFault::Length { found: self.value.remaining(), expected })
     }
 }
 
 /// What attributes carry that is no attribute of the routes.
 #[derive(Default)]
 pub(crate) struct Carried<'a> {
+    /// NEXT_HOP, and the octet of the message it is at.
+    pub(crate) next_hop: Option<(Ipv4Addr, usize)>,
     /// AS4_PATH, until it is merged into the AS path.
     pub(crate) as4_path: Option<AsPath>,
     /// AS4_AGGREGATOR, until it takes the place of the aggregator.
