@@ -1,1 +1,23 @@
-//! placeholder
+//! From Kubernetes objects to one node's intent for bgpd.
+//!
+//! ```text
+//! manifests::Directory ──► snapshot::Snapshot ──► translate::node_configs ──► translate::intent_for_node ──► Intent
+//!                                          └──────────── report::Report at every step ────────────┘
+//! ```
+//! Everything right of the snapshot is pure: objects in, values out. Invariant: whatever the objects say, the intent
+//! passes `Intent::validate`; what cannot be part of it is left out alone, as a named finding in the report.
+
+#![deny(missing_docs)]
+
+mod advertise;
+pub mod conditions;
+pub mod manifests;
+pub mod object;
+pub mod options;
+mod reason;
+pub mod report;
+mod selector;
+pub mod snapshot;
+pub mod translate;
+
+pub use options::Options;

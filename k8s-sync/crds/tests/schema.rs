@@ -1,6 +1,7 @@
 //! Our generated schemas against Cilium's real CRD manifests: every property, limit, default and rule, per version.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first thing that is not as expected")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

@@ -1,0 +1,142 @@
+//! Backends of a service: which of its endpoints are active, anywhere and on this node.
+//!
+//! An endpoint counts for an address when it serves one of the service's ports in the address's family. Active means
+//! ready; a terminating endpoint counts only when the service publishes addresses that are not ready.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+
+/// The placeholder that Cilium's ingress controller writes where Envoy is the backend.
+const INGRESS_PLACEHOLDER: (&str, i32) = ("192.192.192.192", 9999);
+
+/// Whether a service has active endpoints, per address family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Backends {
+    ipv4: Reach,
+    ipv6: Reach,
+}
+
+/// Where active endpoints are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reach {
+    pub(super) anywhere: bool,
+    pub(super) here: bool,
+}
+
+impl Backends {
+    /// Looks through the slices of a service.
+    pub(super) fn of(service: &Service, slices: &[Arc<EndpointSlice>], node: &str) -> Self {
+        let mut backends = Self::default();
+        let spec = service.spec.as_ref();
+        let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+        let publish_not_ready = spec.and_then(|spec| spec.publish_not_ready_addresses).unwrap_or_default();
+        for slice in slices {
+            let reach = match slice.address_type.as_str() {
+                "IPv4" => &mut backends.ipv4,
+                "IPv6" => &mut backends.ipv6,
+                _ => continue,
+            };
+            if !serves(slice, ports) {
+                continue;
+            }
+            for endpoint in slice.endpoints.iter().filter(|endpoint| is_active(endpoint, publish_not_ready)) {
+                if is_placeholder(endpoint, slice) {
+                    continue;
+                }
+                reach.anywhere = true;
+                reach.here |= endpoint.node_name.as_deref() == Some(node);
+            }
+        }
+        backends
+    }
+
+    /// For addresses of this family.
+    pub(super) fn reach(&self, address: IpAddr) -> Reach {
+        if address.is_ipv4() { self.ipv4 } else { self.ipv6 }
+    }
+}
+
+/// Whether the slice has a port of the service: same name (absent and empty are the same), same protocol.
+fn serves(slice: &EndpointSlice, ports: &[ServicePort]) -> bool {
+    let offered = slice.ports.as_deref().unwrap_or_default();
+    offered.iter().any(|offered| {
+        ports.iter().any(|port| {
+            port.name.as_deref().unwrap_or_default() == offered.name.as_deref().unwrap_or_default()
+                && port.protocol.as_deref().unwrap_or("TCP") == offered.protocol.as_deref().unwrap_or("TCP")
+        })
+    })
+}
+
+fn is_active(endpoint: &Endpoint, publish_not_ready: bool) -> bool {
+    let Some(conditions) = &endpoint.conditions else { return true };
+    // An absent `ready` means ready, an absent `terminating` means no.
+    conditions.ready.unwrap_or(true) && (publish_not_ready || !conditions.terminating.unwrap_or(false))
+}
+
+fn is_placeholder(endpoint: &Endpoint, slice: &EndpointSlice) -> bool {
+    let (address, port) = INGRESS_PLACEHOLDER;
+    endpoint.addresses.iter().any(|candidate| candidate == address)
+        && slice.ports.iter().flatten().any(|candidate| candidate.port == Some(port))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reach(service: serde_json::Value, slice: serde_json::Value) -> Reach {
+        let service: Service = serde_json::from_value(service).unwrap();
+        let slice: EndpointSlice = serde_json::from_value(slice).unwrap();
+        Backends::of(&service, &[Arc::new(slice)], "here").reach(IpAddr::from([10, 0, 0, 1]))
+    }
+
+    fn service() -> serde_json::Value {
+        json!({"spec": {"ports": [{"port": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}]}})
+    }
+
+    fn slice(endpoint: serde_json::Value) -> serde_json::Value {
+        json!({"addressType": "IPv4", "metadata": {}, "ports": [{"name": "", "port": 8080}], "endpoints": [endpoint]})
+    }
+
+    #[test]
+    fn readiness_and_termination() {
+        let at = |conditions| {
+            slice(json!({"addresses": ["10.1.1.1"], "nodeName": "here", "conditions": conditions}))
+        };
+        let here = Reach { anywhere: true, here: true };
+        assert_eq!(reach(service(), at(json!({}))), here, "absent conditions mean ready");
+        assert_eq!(reach(service(), at(json!({"ready": true, "terminating": false}))), here);
+        assert_eq!(reach(service(), at(json!({"ready": false, "serving": true}))), Reach::default());
+        let terminating = json!({"ready": true, "serving": true, "terminating": true});
+        assert_eq!(reach(service(), at(terminating.clone())), Reach::default());
+        let mut publishing = service();
+        publishing["spec"]["publishNotReadyAddresses"] = json!(true);
+        assert_eq!(reach(publishing, at(terminating)), here);
+    }
+
+    #[test]
+    fn node_family_and_port_must_fit() {
+        let elsewhere = slice(json!({"addresses": ["10.1.1.1"], "nodeName": "there"}));
+        assert_eq!(reach(service(), elsewhere.clone()), Reach { anywhere: true, here: false });
+        let mut six = elsewhere.clone();
+        six["addressType"] = json!("IPv6");
+        assert_eq!(reach(service(), six), Reach::default());
+        let mut other_port = elsewhere.clone();
+        other_port["ports"] = json!([{"name": "dns", "port": 53, "protocol": "TCP"}]);
+        assert_eq!(reach(service(), other_port), Reach::default(), "the protocol differs");
+        let mut no_port = elsewhere;
+        no_port["ports"] = json!([]);
+        assert_eq!(reach(service(), no_port), Reach::default());
+    }
+
+    #[test]
+    fn the_ingress_placeholder_is_no_backend() {
+        let mut placeholder = slice(json!({"addresses": ["192.192.192.192"], "nodeName": "here"}));
+        placeholder["ports"] = json!([{"name": "", "port": 9999}]);
+        assert_eq!(reach(service(), placeholder), Reach::default());
+    }
+}

@@ -1,0 +1,287 @@
+//! Frontends: the addresses a service has, by kind, and whether each may be announced from this node.
+//!
+//! The rules follow Cilium's load balancer, which is where its BGP takes addresses from: a service needs ports, headless
+//! and foreign-proxy services have no frontends, `externalTrafficPolicy` governs LoadBalancerIP and ExternalIP,
+//! `internalTrafficPolicy` governs ClusterIP.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServiceSpec};
+use rutter_crds::bgp_advertisement::BGPServiceAddressType;
+
+use super::backends::Backends;
+use crate::object::NamespacedName;
+use crate::options::Options;
+use crate::report::Reason;
+use crate::selector;
+use crate::snapshot::{NodeView, Snapshot};
+use crate::translate::LocalNode;
+
+const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
+const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
+const TYPE_ANNOTATION: &str = "service.cilium.io/type";
+const NODE_ANNOTATION: &str = "service.cilium.io/node";
+const NODE_SELECTOR_ANNOTATION: &str = "service.cilium.io/node-selector";
+const LOAD_BALANCER_CLASS: &str = "io.cilium/bgp-control-plane";
+
+/// All services as this node sees them.
+#[derive(Debug, Default)]
+pub(in crate::advertise) struct Catalogue<'s>(BTreeMap<&'s NamespacedName, ServiceState<'s>>);
+
+/// One service.
+#[derive(Debug)]
+pub(super) struct ServiceState<'s> {
+    pub(super) labels: Option<&'s BTreeMap<String, String>>,
+    /// Why nothing of it is announced here, whatever its addresses.
+    pub(super) refused: Option<Reason>,
+    load_balancer: Addresses,
+    cluster: Addresses,
+    external: Addresses,
+}
+
+/// The addresses of one kind.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    /// The field they come from.
+    pub(super) field: &'static str,
+    pub(super) frontends: Vec<Frontend>,
+    /// Why others, or all, are no frontends.
+    pub(super) refused: Vec<(&'static str, Reason)>,
+}
+
+/// One address.
+#[derive(Debug)]
+pub(super) struct Frontend {
+    pub(super) address: IpAddr,
+    /// Whether the policy that governs it is Local.
+    pub(super) local: bool,
+    /// Why it is not announced here.
+    pub(super) refused: Option<Reason>,
+}
+
+/// What deciding needs beside the service.
+struct Rules<'r> {
+    spec: &'r ServiceSpec,
+    backends: Backends,
+    options: &'r Options,
+}
+
+impl<'s> Catalogue<'s> {
+    pub(in crate::advertise) fn new(
+        snapshot: &'s Snapshot,
+        local: &LocalNode,
+        view: Option<&NodeView<'_>>,
+        options: &Options,
+    ) -> Self {
+        let state = |(name, service): (&'s NamespacedName, &'s std::sync::Arc<Service>)| {
+            let slices = snapshot.endpoint_slices.get(name).map(Vec::as_slice).unwrap_or_default();
+            let backends = Backends::of(service, slices, &local.name);
+            (name, ServiceState::new(service, backends, view, options))
+        };
+        Self(snapshot.services.iter().map(state).collect())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'s NamespacedName, &ServiceState<'s>)> {
+        self.0.iter().map(|(name, state)| (*name, state))
+    }
+}
+
+impl<'s> ServiceState<'s> {
+    fn new(service: &'s Service, backends: Backends, view: Option<&NodeView<'_>>, options: &Options) -> Self {
+        let labels = service.metadata.labels.as_ref();
+        let nothing = ServiceSpec::default();
+        let spec = service.spec.as_ref().unwrap_or(&nothing);
+        let rules = Rules { spec, backends, options };
+        Self {
+            labels,
+            refused: refusal(service, spec, view, options),
+            load_balancer: rules.load_balancer(service),
+            cluster: rules.cluster(service),
+            external: rules.external(),
+        }
+    }
+
+    pub(super) fn addresses(&self, kind: BGPServiceAddressType) -> &Addresses {
+        match kind {
+            BGPServiceAddressType::LoadBalancerIP => &self.load_balancer,
+            BGPServiceAddressType::ClusterIP => &self.cluster,
+            BGPServiceAddressType::ExternalIP => &self.external,
+        }
+    }
+}
+
+/// Why a service has no frontend on this node at all.
+fn refusal(
+    service: &Service,
+    spec: &ServiceSpec,
+    view: Option<&NodeView<'_>>,
+    options: &Options,
+) -> Option<Reason> {
+    let label = |key: &str| service.metadata.labels.as_ref()?.get(key);
+    let proxy = label(PROXY_NAME_LABEL).map(String::as_str).unwrap_or_default();
+    if proxy != options.service_proxy_name {
+        return Some(Reason::ServiceOfOtherProxy { name: proxy.to_owned() });
+    }
+    if spec.cluster_ip.as_deref() == Some("None") || label(HEADLESS_LABEL).is_some() {
+        return Some(Reason::ServiceHeadless);
+    }
+    if spec.ports.as_deref().unwrap_or_default().is_empty() {
+        return Some(Reason::ServiceWithoutPorts);
+    }
+    hidden_on_node(service, view)
+}
+
+/// Annotations that keep a service off nodes; the selector one decides alone where it is present.
+fn hidden_on_node(service: &Service, view: Option<&NodeView<'_>>) -> Option<Reason> {
+    let annotation = |key: &str| service.metadata.annotations.as_ref()?.get(key).cloned();
+    let label = |key: &str| view?.label(key);
+    if let Some(value) = annotation(NODE_SELECTOR_ANNOTATION) {
+        return match selector::parse(&value) {
+            None => Some(Reason::ServiceNodeSelectorInvalid { value }),
+            Some(selector) if selector.matches(label) => None,
+            Some(_) => Some(Reason::ServiceHiddenOnNode { annotation: NODE_SELECTOR_ANNOTATION, value }),
+        };
+    }
+    let value = annotation(NODE_ANNOTATION)?;
+    (label(NODE_ANNOTATION) != Some(value.as_str()))
+        .then_some(Reason::ServiceHiddenOnNode { annotation: NODE_ANNOTATION, value })
+}
+
+/// Why the annotation `service.cilium.io/type` hides this type, if it does. It names one type.
+fn not_exposed(service: &Service, kind: &'static str) -> Option<Reason> {
+    let exposed = service.metadata.annotations.as_ref()?.get(TYPE_ANNOTATION)?.trim();
+    match exposed {
+        _ if exposed == kind => None,
+        "ClusterIP" | "NodePort" | "LoadBalancer" => {
+            Some(Reason::ServiceTypeNotExposed { kind, exposed: exposed.to_owned() })
+        }
+        _ => Some(Reason::ServiceTypeUnknown { value: exposed.to_owned() }),
+    }
+}
+
+impl Rules<'_> {
+    fn is_load_balancer(&self) -> bool {
+        self.spec.type_.as_deref() == Some("LoadBalancer")
+    }
+
+    fn load_balancer(&self, service: &Service) -> Addresses {
+        const FIELD: &str = "status.loadBalancer.ingress";
+        let mut addresses = Addresses { field: FIELD, ..Addresses::default() };
+        // Another type has no such address; nothing is withheld.
+        if !self.is_load_balancer() {
+            return addresses;
+        }
+        if let Some(class) =
+            self.spec.load_balancer_class.as_deref().filter(|class| *class != LOAD_BALANCER_CLASS)
+        {
+            let reason = Reason::LoadBalancerClassOther { class: class.to_owned() };
+            addresses.refused.push(("spec.loadBalancerClass", reason));
+            return addresses;
+        }
+        if let Some(reason) = not_exposed(service, "LoadBalancer") {
+            addresses.refused.push(("metadata.annotations", reason));
+            return addresses;
+        }
+        let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+        let ingress = status.and_then(|status| status.ingress.as_deref()).unwrap_or_default();
+        if ingress.is_empty() {
+            addresses.refused.push((FIELD, Reason::LoadBalancerIpPending));
+        }
+        for ingress in ingress {
+            match ingress_address(ingress) {
+                Ok(text) => self.add(&mut addresses, text, Policy::External),
+                Err(reason) => addresses.refused.push((FIELD, reason)),
+            }
+        }
+        addresses
+    }
+
+    fn cluster(&self, service: &Service) -> Addresses {
+        let mut addresses = Addresses { field: "spec.clusterIPs", ..Addresses::default() };
+        if self.spec.type_.as_deref() == Some("ExternalName") {
+            return addresses;
+        }
+        if let Some(reason) = not_exposed(service, "ClusterIP") {
+            addresses.refused.push(("metadata.annotations", reason));
+            return addresses;
+        }
+        let assigned: Vec<&str> = match (self.spec.cluster_ips.as_deref(), self.spec.cluster_ip.as_deref()) {
+            (Some(list), _) if !list.is_empty() => list.iter().map(String::as_str).collect(),
+            (_, Some(single)) if !single.is_empty() => vec![single],
+            _ => Vec::new(),
+        };
+        if assigned.is_empty() {
+            addresses.refused.push(("spec.clusterIPs", Reason::ClusterIpPending));
+        }
+        for text in assigned {
+            self.add(&mut addresses, text, Policy::Internal);
+        }
+        addresses
+    }
+
+    fn external(&self) -> Addresses {
+        let mut addresses = Addresses { field: "spec.externalIPs", ..Addresses::default() };
+        if self.spec.type_.as_deref() != Some("ExternalName") {
+            for text in self.spec.external_ips.iter().flatten() {
+                self.add(&mut addresses, text, Policy::External);
+            }
+        }
+        addresses
+    }
+
+    fn add(&self, addresses: &mut Addresses, text: &str, policy: Policy) {
+        let Ok(address) = text.parse::<IpAddr>() else {
+            let reason = Reason::ServiceAddressInvalid { value: text.to_owned() };
+            return addresses.refused.push((addresses.field, reason));
+        };
+        let local = policy.is_local(self.spec);
+        let reach = self.backends.reach(address);
+        let enabled = if address.is_ipv4() { self.options.enable_ipv4 } else { self.options.enable_ipv6 };
+        let refused = if !enabled {
+            Some(Reason::FamilyDisabled { address })
+        } else if local && !reach.here {
+            Some(Reason::NoLocalEndpoint { address, policy: policy.field() })
+        } else if !local && !reach.anywhere && !self.options.no_service_endpoints_routable {
+            Some(Reason::NoEndpoint { address })
+        } else {
+            None
+        };
+        addresses.frontends.push(Frontend { address, local, refused });
+    }
+}
+
+/// The address of an ingress point, if it is one that nodes may answer for.
+fn ingress_address(ingress: &LoadBalancerIngress) -> Result<&str, Reason> {
+    let Some(ip) = ingress.ip.as_deref().filter(|ip| !ip.is_empty()) else {
+        return Err(Reason::IngressWithoutIp { hostname: ingress.hostname.clone().unwrap_or_default() });
+    };
+    match ingress.ip_mode.as_deref() {
+        None | Some("VIP") => Ok(ip),
+        Some(mode) => Err(Reason::IngressModeNotVip { ip: ip.to_owned(), mode: mode.to_owned() }),
+    }
+}
+
+/// The traffic policy that governs a kind of address.
+#[derive(Clone, Copy)]
+enum Policy {
+    External,
+    Internal,
+}
+
+impl Policy {
+    fn is_local(self, spec: &ServiceSpec) -> bool {
+        let policy = match self {
+            Self::External => spec.external_traffic_policy.as_deref(),
+            Self::Internal => spec.internal_traffic_policy.as_deref(),
+        };
+        policy == Some("Local")
+    }
+
+    fn field(self) -> &'static str {
+        match self {
+            Self::External => "externalTrafficPolicy",
+            Self::Internal => "internalTrafficPolicy",
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Which kinds are read, and what is said about all the others.
+//!
+//! Invariant: nothing that a person wrote is passed over in silence, and a kind that exists nowhere is answered with
+//! what to write instead.
+
+use std::sync::LazyLock;
+
+use k8s_openapi::api::core::v1::{Node, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use rutter_crds::schema::{GROUP, Kind as CustomKind, Version};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+
+use super::schema::Schema;
+use crate::report::Reason;
+
+/// A kind that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Node,
+    Service,
+    EndpointSlice,
+    Secret,
+    Custom(CustomKind, Version),
+}
+
+/// What becomes of a document, by its apiVersion and kind.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Lookup {
+    /// It is read.
+    Used(Kind),
+    /// Its items are read.
+    List,
+    /// It is not, for this reason.
+    Skipped(Reason),
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Node => "Node",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Secret => "Secret",
+            Self::Custom(kind, _) => match kind {
+                CustomKind::CiliumBGPClusterConfig => "CiliumBGPClusterConfig",
+                CustomKind::CiliumBGPPeerConfig => "CiliumBGPPeerConfig",
+                CustomKind::CiliumBGPAdvertisement => "CiliumBGPAdvertisement",
+                CustomKind::CiliumBGPNodeConfigOverride => "CiliumBGPNodeConfigOverride",
+                CustomKind::CiliumBGPNodeConfig => "CiliumBGPNodeConfig",
+                CustomKind::CiliumNode => "CiliumNode",
+            },
+        }
+    }
+
+    pub(crate) fn is_namespaced(self) -> bool {
+        matches!(self, Self::Service | Self::EndpointSlice | Self::Secret)
+    }
+
+    /// The schema its documents are checked against.
+    pub(crate) fn schema(self) -> &'static Schema {
+        let found = SCHEMAS.iter().find(|(kind, _)| *kind == self);
+        &found.expect("every kind that lookup returns has a schema").1
+    }
+}
+
+/// What becomes of a document of this apiVersion and kind.
+pub(crate) fn lookup(api_version: &str, kind: &str) -> Lookup {
+    match (api_version, kind) {
+        ("v1", "Node") => return Lookup::Used(Kind::Node),
+        ("v1", "Service") => return Lookup::Used(Kind::Service),
+        ("v1", "Secret") => return Lookup::Used(Kind::Secret),
+        ("v1", "List" | "NodeList" | "ServiceList" | "SecretList") => return Lookup::List,
+        ("discovery.k8s.io/v1", "EndpointSlice") => return Lookup::Used(Kind::EndpointSlice),
+        ("discovery.k8s.io/v1", "EndpointSliceList") => return Lookup::List,
+        _ => {}
+    }
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    if group == GROUP {
+        return lookup_cilium(version, kind);
+    }
+    let full = format!("{api_version} {kind}");
+    match (group, kind) {
+        ("discovery.k8s.io", "EndpointSlice") => {
+            Lookup::Skipped(unknown(full, "write apiVersion: discovery.k8s.io/v1"))
+        }
+        ("", "Node" | "Service" | "Secret") => Lookup::Skipped(unknown(full, "write apiVersion: v1")),
+        ("", "Endpoints") => Lookup::Skipped(Reason::KindNotYetUsed {
+            kind: full,
+            instead: "Endpoints are deprecated; write an EndpointSlice (discovery.k8s.io/v1) with the label \
+                      kubernetes.io/service-name",
+        }),
+        (_, kind) if looks_like_ours(kind) => {
+            Lookup::Skipped(unknown(full, "Cilium's kinds have apiVersion: cilium.io/v2"))
+        }
+        _ => Lookup::Skipped(Reason::KindNotUsed { kind: full }),
+    }
+}
+
+fn lookup_cilium(version: &str, kind: &str) -> Lookup {
+    let full = format!("{GROUP}/{version} {kind}");
+    let custom = CustomKind::ALL.into_iter().find(|custom| Kind::Custom(*custom, Version::V2).name() == kind);
+    if let Some(custom) = custom {
+        let known = Version::ALL.into_iter().find(|candidate| candidate.as_str() == version);
+        return match known.map(|version| Kind::Custom(custom, version)) {
+            Some(kind) if SCHEMAS.iter().any(|(known, _)| *known == kind) => Lookup::Used(kind),
+            _ => Lookup::Skipped(unknown(full, "write apiVersion: cilium.io/v2")),
+        };
+    }
+    if kind.strip_suffix("List").is_some_and(|item| matches!(lookup_cilium(version, item), Lookup::Used(_))) {
+        return Lookup::List;
+    }
+    match kind {
+        "CiliumBGPPeeringPolicy" => Lookup::Skipped(unknown(
+            full,
+            "Cilium removed it in 1.19; write a CiliumBGPClusterConfig (nodeSelector, localASN, peers), a \
+             CiliumBGPPeerConfig (timers, families) and a CiliumBGPAdvertisement (PodCIDR, Service), all cilium.io/v2",
+        )),
+        "CiliumBGPPeerPolicy" => Lookup::Skipped(unknown(
+            full,
+            "no Cilium has it; write a CiliumBGPClusterConfig with the localASN and the peers, and a \
+             CiliumBGPPeerConfig with authSecretRef and families, all cilium.io/v2",
+        )),
+        "CiliumLoadBalancerIPPool" => Lookup::Skipped(Reason::KindNotYetUsed {
+            kind: full,
+            instead: "until LB IPAM is there, write the address into status.loadBalancer.ingress of the Service",
+        }),
+        "CiliumPodIPPool" | "CiliumL2AnnouncementPolicy" | "CiliumEgressGatewayPolicy" => {
+            Lookup::Skipped(Reason::KindNotYetUsed { kind: full, instead: "it will be by a later release" })
+        }
+        _ if looks_like_ours(kind) => Lookup::Skipped(unknown(
+            full,
+            "the BGP kinds are CiliumBGPClusterConfig, CiliumBGPPeerConfig, CiliumBGPAdvertisement and \
+             CiliumBGPNodeConfigOverride",
+        )),
+        _ => Lookup::Skipped(Reason::KindNotUsed { kind: full }),
+    }
+}
+
+fn unknown(kind: String, instead: &'static str) -> Reason {
+    Reason::KindUnknown { kind, instead }
+}
+
+fn looks_like_ours(kind: &str) -> bool {
+    kind.starts_with("CiliumBGP")
+}
+
+static SCHEMAS: LazyLock<Vec<(Kind, Schema)>> = LazyLock::new(|| {
+    let mut schemas = vec![
+        (Kind::Node, built_in::<Node>()),
+        (Kind::Service, built_in::<Service>()),
+        (Kind::Secret, built_in::<Secret>()),
+    ];
+    let mut slice = built_in::<EndpointSlice>();
+    // The server prints an empty list here as null.
+    slice.not_required(&["endpoints"]);
+    schemas.push((Kind::EndpointSlice, slice));
+    for (kind, version) in
+        CustomKind::ALL.into_iter().flat_map(|kind| Version::ALL.map(|version| (kind, version)))
+    {
+        let Some(json) = kind.open_api_v3(version) else { continue };
+        let mut schema = Schema::compile(&json);
+        if kind == CustomKind::CiliumNode {
+            // Our type is a subset for reading.
+            schema.keep_unknown_fields();
+        }
+        schema.set_property("metadata", built_in::<ObjectMeta>());
+        schemas.push((Kind::Custom(kind, version), schema));
+    }
+    schemas
+});
+
+fn built_in<T: JsonSchema>() -> Schema {
+    let settings = SchemaSettings::openapi3().with(|settings| settings.inline_subschemas = true);
+    Schema::compile(settings.into_generator().into_root_schema_for::<T>().as_value())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_in_both_versions() {
+        let custom = CustomKind::CiliumBGPPeerConfig;
+        assert_eq!(
+            lookup("cilium.io/v2", "CiliumBGPPeerConfig"),
+            Lookup::Used(Kind::Custom(custom, Version::V2))
+        );
+        assert_eq!(
+            lookup("cilium.io/v2alpha1", "CiliumBGPPeerConfig"),
+            Lookup::Used(Kind::Custom(custom, Version::V2Alpha1))
+        );
+        assert_eq!(lookup("cilium.io/v2", "CiliumBGPPeerConfigList"), Lookup::List);
+        assert!(matches!(
+            lookup("cilium.io/v2alpha1", "CiliumNode"),
+            Lookup::Skipped(Reason::KindUnknown { .. })
+        ));
+    }
+
+    #[test]
+    fn kinds_that_exist_nowhere_are_answered_with_what_to_write() {
+        for kind in ["CiliumBGPPeerPolicy", "CiliumBGPPeeringPolicy", "CiliumBGPPolicy"] {
+            let Lookup::Skipped(reason) = lookup("cilium.io/v2alpha1", kind) else {
+                panic!("{kind} is skipped")
+            };
+            assert!(reason.to_string().contains("CiliumBGPClusterConfig"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn every_used_kind_has_a_schema() {
+        for kind in [Kind::Node, Kind::Service, Kind::Secret, Kind::EndpointSlice] {
+            let _ = kind.schema();
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What was found on the way from objects to an intent: everything refused, ignored or not advertised, each with the
+//! object and field to blame.
+//!
+//! Invariant: a report is a set. The same finding, met once per peer or family, is listed once and in a stable order, so
+//! that two reports can be compared and only differences logged.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+
+use crate::object::ObjectRef;
+pub use crate::reason::{Reason, Severity};
+
+/// One thing that somebody should hear about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Finding {
+    /// Where it is written, when it was read from a file.
+    pub location: Option<Location>,
+    /// The object to blame, when it could be told.
+    pub object: Option<ObjectRef>,
+    /// The field inside the object, as `spec.bgpInstances[0].peers[1].peerAddress`.
+    pub field: Option<String>,
+    /// What it is.
+    pub reason: Reason,
+}
+
+/// A place in a manifest file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Location {
+    /// The file, relative to the watched directory.
+    pub file: PathBuf,
+    /// Line, counted from 1. 0 stands for the file as a whole.
+    pub line: u64,
+}
+
+impl Finding {
+    /// A finding about a field of an object.
+    #[must_use]
+    pub fn on(object: &ObjectRef, field: impl Into<String>, reason: Reason) -> Self {
+        Self { location: None, object: Some(object.clone()), field: Some(field.into()), reason }
+    }
+
+    /// A finding about an object as a whole.
+    #[must_use]
+    pub fn about(object: &ObjectRef, reason: Reason) -> Self {
+        Self { location: None, object: Some(object.clone()), field: None, reason }
+    }
+
+    /// A finding about a place in a file.
+    #[must_use]
+    pub fn at(file: impl Into<PathBuf>, line: u64, reason: Reason) -> Self {
+        let location = Some(Location { file: file.into(), line });
+        Self { location, object: None, field: None, reason }
+    }
+
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.reason.severity()
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}", self.file.display()),
+            line => write!(f, "{}:{line}", self.file.display()),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(location) = &self.location {
+            write!(f, "{location}: ")?;
+        }
+        if let Some(object) = &self.object {
+            write!(f, "{object}: ")?;
+        }
+        if let Some(field) = &self.field {
+            write!(f, "{field}: ")?;
+        }
+        write!(f, "{}", self.reason)
+    }
+}
+
+impl Serialize for Finding {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Finding", 7)?;
+        out.serialize_field("severity", self.severity().as_str())?;
+        out.serialize_field("reason", self.reason.name())?;
+        match &self.location {
+            Some(location) => {
+                out.serialize_field("file", &location.file)?;
+                out.serialize_field("line", &location.line)?;
+            }
+            None => {
+                out.skip_field("file")?;
+                out.skip_field("line")?;
+            }
+        }
+        match &self.object {
+            Some(object) => out.serialize_field("object", object)?,
+            None => out.skip_field("object")?,
+        }
+        match &self.field {
+            Some(field) => out.serialize_field("field", field)?,
+            None => out.skip_field("field")?,
+        }
+        out.serialize_field("message", &self.reason.to_string())?;
+        out.end()
+    }
+}
+
+/// All findings of one pass, without duplicates, in a stable order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    findings: BTreeSet<Finding>,
+}
+
+impl Report {
+    /// Adds a finding, once.
+    pub fn add(&mut self, finding: Finding) {
+        self.findings.insert(finding);
+    }
+
+    /// Adds all findings of another report.
+    pub fn merge(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+    }
+
+    /// The findings, by file, object, field and reason.
+    pub fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter()
+    }
+
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// Whether this exact finding is in it.
+    #[must_use]
+    pub fn contains(&self, finding: &Finding) -> bool {
+        self.findings.contains(finding)
+    }
+
+    /// How many findings are of this severity.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity() == severity).count()
+    }
+
+    /// Fills in where each finding about an object is written, for those that do not say so yet.
+    pub fn locate(&mut self, find: impl Fn(&ObjectRef, Option<&str>) -> Option<Location>) {
+        self.findings = std::mem::take(&mut self.findings)
+            .into_iter()
+            .map(|mut finding| {
+                if let (None, Some(object)) = (&finding.location, &finding.object) {
+                    finding.location = find(object, finding.field.as_deref());
+                }
+                finding
+            })
+            .collect();
+    }
+}
+
+impl Extend<Finding> for Report {
+    fn extend<T: IntoIterator<Item = Finding>>(&mut self, findings: T) {
+        self.findings.extend(findings);
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.findings {
+            writeln!(f, "{:<7} {:<28} {finding}", finding.severity().as_str(), finding.reason.name())?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Report {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.findings)
+    }
+}

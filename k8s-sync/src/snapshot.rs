@@ -1,0 +1,170 @@
+//! The snapshot: all objects that translation looks at, at one moment.
+//!
+//! Invariant: a snapshot never changes after it was built, and holds at most one object per kind and name. Where the
+//! objects came from (files, later an API server) is of no matter from here on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use rutter_crds::{
+    CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
+    CiliumBGPPeerConfig, CiliumNode,
+};
+
+use crate::object::{NamespacedName, Object, SecretObject};
+
+/// The label of an EndpointSlice that names its Service.
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// All objects that matter, shared and immutable.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Nodes by name.
+    pub nodes: BTreeMap<String, Arc<Node>>,
+    /// CiliumNodes by name.
+    pub cilium_nodes: BTreeMap<String, Arc<CiliumNode>>,
+    /// Services.
+    pub services: BTreeMap<NamespacedName, Arc<Service>>,
+    /// EndpointSlices by the Service they belong to; those that belong to none are not kept.
+    pub endpoint_slices: BTreeMap<NamespacedName, Vec<Arc<EndpointSlice>>>,
+    /// Secrets.
+    pub secrets: BTreeMap<NamespacedName, SecretObject>,
+    /// Cluster configurations by name.
+    pub cluster_configs: BTreeMap<String, Arc<CiliumBGPClusterConfig>>,
+    /// Peer configurations by name.
+    pub peer_configs: BTreeMap<String, Arc<CiliumBGPPeerConfig>>,
+    /// Advertisements by name.
+    pub advertisements: BTreeMap<String, Arc<CiliumBGPAdvertisement>>,
+    /// Overrides by the name of their node.
+    pub overrides: BTreeMap<String, Arc<CiliumBGPNodeConfigOverride>>,
+    /// Existing node configurations by the name of their node.
+    pub node_configs: BTreeMap<String, Arc<CiliumBGPNodeConfig>>,
+}
+
+/// What a Node and its CiliumNode say together.
+#[derive(Clone, Debug)]
+pub struct NodeView<'s> {
+    node: Option<&'s Node>,
+    cilium_node: Option<&'s CiliumNode>,
+}
+
+impl Snapshot {
+    /// A snapshot of these objects. Of two with the same kind and name the later one counts.
+    #[must_use]
+    pub fn new(objects: impl IntoIterator<Item = Object>) -> Self {
+        let mut snapshot = Self::default();
+        for object in objects {
+            snapshot.insert(object);
+        }
+        for slices in snapshot.endpoint_slices.values_mut() {
+            slices.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+        }
+        snapshot
+    }
+
+    fn insert(&mut self, object: Object) {
+        let name = object.metadata().name.clone().unwrap_or_default();
+        match object {
+            Object::Node(node) => {
+                self.nodes.insert(name, node);
+            }
+            Object::CiliumNode(node) => {
+                self.cilium_nodes.insert(name, node);
+            }
+            Object::Service(service) => {
+                self.services.insert(NamespacedName::of(&service.metadata), service);
+            }
+            Object::EndpointSlice(slice) => {
+                let labels = slice.metadata.labels.as_ref();
+                if let Some(service) = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL)) {
+                    let namespace = NamespacedName::of(&slice.metadata).namespace;
+                    self.endpoint_slices
+                        .entry(NamespacedName::new(namespace, service))
+                        .or_default()
+                        .push(slice);
+                }
+            }
+            Object::Secret(secret) => {
+                self.secrets.insert(NamespacedName::of(&secret.0.metadata), secret);
+            }
+            Object::CiliumBGPClusterConfig(config) => {
+                self.cluster_configs.insert(name, config);
+            }
+            Object::CiliumBGPPeerConfig(config) => {
+                self.peer_configs.insert(name, config);
+            }
+            Object::CiliumBGPAdvertisement(advertisement) => {
+                self.advertisements.insert(name, advertisement);
+            }
+            Object::CiliumBGPNodeConfigOverride(overrides) => {
+                self.overrides.insert(name, overrides);
+            }
+            Object::CiliumBGPNodeConfig(config) => {
+                self.node_configs.insert(name, config);
+            }
+        }
+    }
+
+    /// Names of all nodes, from Nodes and CiliumNodes.
+    #[must_use]
+    pub fn node_names(&self) -> BTreeSet<&str> {
+        self.nodes.keys().chain(self.cilium_nodes.keys()).map(String::as_str).collect()
+    }
+
+    /// What is known about a node.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<NodeView<'_>> {
+        let view = NodeView {
+            node: self.nodes.get(name).map(Arc::as_ref),
+            cilium_node: self.cilium_nodes.get(name).map(Arc::as_ref),
+        };
+        (view.node.is_some() || view.cilium_node.is_some()).then_some(view)
+    }
+}
+
+impl<'s> NodeView<'s> {
+    /// A label of the node. The Node decides if it exists: CiliumNode labels are a mirror of it, and a mirror that a
+    /// stopped Cilium left behind must not keep a node selected.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&'s str> {
+        let metadata = match (self.node, self.cilium_node) {
+            (Some(node), _) => &node.metadata,
+            (None, Some(node)) => &node.metadata,
+            (None, None) => return None,
+        };
+        metadata.labels.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// Addresses with their kind (`InternalIP`, ...), those of the CiliumNode first.
+    pub fn addresses(&self) -> impl Iterator<Item = (&'s str, IpAddr)> {
+        let cilium =
+            self.cilium_node.into_iter().flat_map(|node| &node.spec.addresses).filter_map(|address| {
+                Some((address.type_.as_deref()?, address.ip.as_deref()?.parse().ok()?))
+            });
+        let plain = self
+            .node
+            .and_then(|node| node.status.as_ref()?.addresses.as_ref())
+            .into_iter()
+            .flatten()
+            .filter_map(|address| Some((address.type_.as_str(), address.address.parse().ok()?)));
+        cilium.chain(plain)
+    }
+
+    /// Pod CIDRs as written. A CiliumNode that has some decides: with `cluster-pool` IPAM the Node's are others.
+    #[must_use]
+    pub fn pod_cidrs(&self) -> Vec<&'s str> {
+        let cilium = self.cilium_node.and_then(|node| node.spec.ipam.as_ref()).map(|ipam| &ipam.pod_cidrs);
+        if let Some(cidrs) = cilium.filter(|cidrs| !cidrs.is_empty()) {
+            return cidrs.iter().map(String::as_str).collect();
+        }
+        let Some(spec) = self.node.and_then(|node| node.spec.as_ref()) else { return Vec::new() };
+        match (&spec.pod_cidrs, &spec.pod_cidr) {
+            (Some(cidrs), _) if !cidrs.is_empty() => cidrs.iter().map(String::as_str).collect(),
+            (_, Some(cidr)) => vec![cidr.as_str()],
+            _ => Vec::new(),
+        }
+    }
+}

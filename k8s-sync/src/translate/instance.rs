@@ -1,0 +1,247 @@
+//! The agent's step: a CiliumBGPNodeConfig to the intent of one node.
+//!
+//! Invariant: the intent always passes `Intent::validate`. Every instance and every peer is tried alone by bgpd's own
+//! rules first; what fails is left out by name and the rest runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use rutter_api::intent::{Instance, Intent, Origin, Peer, Route};
+use rutter_crds::CiliumBGPNodeConfig;
+use rutter_crds::bgp_node_config::CiliumBGPNodeInstance;
+
+use super::peer::{self, PeerOutcome};
+use super::router_id::router_id;
+use crate::advertise::{Advertiser, Offers};
+use crate::conditions::{Condition, ObjectConditions};
+use crate::object::ObjectRef;
+use crate::options::Options;
+use crate::report::{Finding, Reason, Report, Severity};
+use crate::snapshot::{NodeView, Snapshot};
+
+/// What only the node itself knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalNode {
+    /// Name of the node.
+    pub name: String,
+    /// Addresses of its interfaces.
+    pub interfaces: BTreeMap<String, Vec<IpAddr>>,
+}
+
+impl LocalNode {
+    /// A node of this name whose interfaces are not known.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), interfaces: BTreeMap::new() }
+    }
+}
+
+/// What a node is to do.
+#[derive(Clone, Debug, Default)]
+pub struct NodeIntent {
+    /// The intent for bgpd.
+    pub intent: Intent,
+    /// Conditions of the node's CiliumBGPNodeConfig, if it has one.
+    pub conditions: Option<ObjectConditions>,
+    /// Everything refused, ignored or not advertised.
+    pub report: Report,
+}
+
+/// All that the agent's step looks at.
+pub(super) struct Scope<'s> {
+    pub(super) snapshot: &'s Snapshot,
+    pub(super) options: &'s Options,
+    pub(super) local: &'s LocalNode,
+    pub(super) view: Option<NodeView<'s>>,
+    pub(super) advertiser: Advertiser<'s>,
+    /// Whom to blame for what the node configuration says: its cluster configuration, if one wrote it.
+    pub(super) author: ObjectRef,
+}
+
+/// Translates the configuration of a node.
+#[must_use]
+pub fn intent_for_node(
+    snapshot: &Snapshot,
+    config: Option<&CiliumBGPNodeConfig>,
+    local: &LocalNode,
+    options: &Options,
+) -> NodeIntent {
+    let mut result = NodeIntent::default();
+    let node = ObjectRef::cluster("Node", &local.name);
+    let view = snapshot.node(&local.name);
+    if view.is_none() {
+        result.report.add(Finding::about(&node, Reason::NodeUnknown));
+    }
+    let Some(config) = config else {
+        result.report.add(Finding::about(&node, Reason::NodeNotSelected));
+        return result;
+    };
+    let scope = Scope {
+        snapshot,
+        options,
+        local,
+        advertiser: Advertiser::new(snapshot, local, view.clone(), options),
+        view,
+        author: author(config, &local.name),
+    };
+    let mut errors: Vec<(String, String)> = Vec::new();
+    let mut listeners = BTreeMap::new();
+    for (index, instance) in config.spec.bgp_instances.iter().enumerate() {
+        let mut report = Report::default();
+        let path = format!("spec.bgpInstances[{index}]");
+        if config.spec.bgp_instances[..index].iter().any(|earlier| earlier.name == instance.name) {
+            let what = format!("instance {}", instance.name);
+            report.add(Finding::on(&scope.author, format!("{path}.name"), Reason::DuplicateName { what }));
+        } else if let Some(built) = build(&scope, instance, &path, &mut listeners, &mut report) {
+            result.intent.instances.push(built);
+        }
+        let failed = report.iter().filter(|finding| finding.severity() == Severity::Error);
+        errors.extend(failed.map(|finding| (instance.name.clone(), finding.to_string())));
+        result.report.merge(report);
+    }
+    result.conditions = Some(ObjectConditions {
+        object: ObjectRef::cluster("CiliumBGPNodeConfig", &local.name),
+        observed_generation: config.metadata.generation,
+        conditions: vec![Condition::reconcile_error(&errors)],
+    });
+    result
+}
+
+/// People write cluster configurations; only a node configuration without one was written itself. The indices of
+/// instances and peers are the same in both.
+fn author(config: &CiliumBGPNodeConfig, node: &str) -> ObjectRef {
+    let owners = config.metadata.owner_references.as_deref().unwrap_or_default();
+    match owners.iter().find(|owner| owner.kind == "CiliumBGPClusterConfig") {
+        Some(owner) => ObjectRef::cluster("CiliumBGPClusterConfig", &owner.name),
+        None => ObjectRef::cluster("CiliumBGPNodeConfig", node),
+    }
+}
+
+fn build(
+    scope: &Scope<'_>,
+    config: &CiliumBGPNodeInstance,
+    path: &str,
+    listeners: &mut BTreeMap<u16, String>,
+    report: &mut Report,
+) -> Option<Instance> {
+    let mut instance = shell(scope, config, path, report)?;
+    if let Some(port) = config.local_port {
+        match listeners.get(&port) {
+            Some(other) => {
+                let (instance, other) = (config.name.clone(), other.clone());
+                let reason = Reason::ListenPortTaken { port, instance, other };
+                report.add(Finding::on(&scope.author, format!("{path}.localPort"), reason));
+            }
+            None => {
+                listeners.insert(port, config.name.clone());
+                instance.listen_port = Some(port);
+            }
+        }
+    }
+    let mut offers = Offers::default();
+    for (index, peer) in config.peers.iter().enumerate() {
+        let path = format!("{path}.peers[{index}]");
+        if config.peers[..index].iter().any(|earlier| earlier.name == peer.name) {
+            let what = format!("peer {}", peer.name);
+            report.add(Finding::on(&scope.author, format!("{path}.name"), Reason::DuplicateName { what }));
+            continue;
+        }
+        let Some(PeerOutcome { peer, offers: of_peer }) =
+            peer::build(scope, peer, &config.name, &path, report)
+        else {
+            continue;
+        };
+        if let Err(finding) = admit(&scope.author, &instance, &peer, &path) {
+            report.add(finding);
+            continue;
+        }
+        instance.peers.push(peer);
+        offers.merge(of_peer);
+    }
+    instance.routes = routes(&offers);
+    Some(instance)
+}
+
+/// The instance without peers and routes, if it can run.
+fn shell(
+    scope: &Scope<'_>,
+    config: &CiliumBGPNodeInstance,
+    path: &str,
+    report: &mut Report,
+) -> Option<Instance> {
+    let mut refuse = |field: String, reason| report.add(Finding::on(&scope.author, field, reason));
+    let Some(local_asn) = config.local_asn else {
+        refuse(format!("{path}.localASN"), Reason::MissingLocalAsn { instance: config.name.clone() });
+        return None;
+    };
+    let router_id = match router_id(&config.name, config.router_id.as_deref(), scope.view.as_ref()) {
+        Ok(router_id) => router_id,
+        Err(reason) => {
+            refuse(path.to_owned(), reason);
+            return None;
+        }
+    };
+    let instance = Instance {
+        name: config.name.clone(),
+        local_asn,
+        router_id,
+        listen_port: None,
+        listen_addresses: Vec::new(),
+        peers: Vec::new(),
+        routes: Vec::new(),
+        maximum_paths: None,
+        multipath_relax: false,
+    };
+    let alone = Intent { hold_seconds: None, instances: vec![instance.clone()] };
+    if let Err(invalid) = alone.validate() {
+        let field = invalid.field.trim_start_matches("instances[0].").to_owned();
+        let what = format!("instance {}", config.name);
+        refuse(format!("{path}.{field}"), Reason::NotAccepted { what, problem: invalid.problem.to_string() });
+        return None;
+    }
+    Some(instance)
+}
+
+/// Whether bgpd would take the peer: no address twice, and bgpd's own rules.
+fn admit(author: &ObjectRef, instance: &Instance, peer: &Peer, path: &str) -> Result<(), Finding> {
+    let same = |other: &&Peer| other.address == peer.address && other.interface == peer.interface;
+    if let Some(other) = instance.peers.iter().find(same) {
+        let (other, address) = (other.name.clone(), peer.address.to_string());
+        let reason = Reason::PeerAddressTaken { peer: peer.name.clone(), other, address };
+        return Err(Finding::on(author, format!("{path}.peerAddress"), reason));
+    }
+    let mut alone = Instance { routes: Vec::new(), peers: vec![peer.clone()], ..instance.clone() };
+    alone.listen_port = instance.listen_port;
+    Intent { hold_seconds: None, instances: vec![alone] }.validate().map_err(|invalid| {
+        let field = invalid.field.trim_start_matches("instances[0].peers[0].");
+        let problem = format!("{field}: {}", invalid.problem);
+        Finding::on(author, path, Reason::NotAccepted { what: format!("peer {}", peer.name), problem })
+    })
+}
+
+/// The routes behind the statements of all peers. Policies decide who hears of which.
+fn routes(offers: &Offers) -> Vec<Route> {
+    let mut routes: BTreeMap<_, (Origin, BTreeSet<&str>)> = BTreeMap::new();
+    for offer in offers.iter() {
+        for prefix in &offer.prefixes {
+            let (origin, sources) = routes.entry(*prefix).or_insert((Origin::Igp, BTreeSet::new()));
+            sources.insert(&offer.source);
+            if offer.origin == Origin::Incomplete {
+                *origin = Origin::Incomplete;
+            }
+        }
+    }
+    routes
+        .into_iter()
+        .map(|(prefix, (origin, sources))| Route {
+            prefix,
+            origin,
+            next_hop: None,
+            med: None,
+            local_preference: None,
+            communities: Vec::new(),
+            large_communities: Vec::new(),
+            source: Some(sources.into_iter().collect::<Vec<_>>().join(", ")),
+        })
+        .collect()
+}
