@@ -1,0 +1,154 @@
+//! What is made of a received path before it may take part: the checks of the protocol, then the import policy
+//! (RFC 4271 §6.3, §9.1.1, §9.1.2; RFC 4456 §8).
+//!
+//! Whatever fails a check stays in the Adj-RIB-In with the name of the check: an operator can see it, and a changed policy
+//! or next hop can let it in without asking the peer again.
+//!
+//! Invariant: the outcome depends on the received attributes, the prefix, the peer and the configuration, so looking at a
+//! path again without a change of those changes nothing.
+
+use std::borrow::Cow;
+
+use bgp_wire::{PathAttributes, PeerKind};
+use ipnet::IpNet;
+use smallvec::SmallVec;
+
+use crate::policy::{Candidate, Outcome, SourceMatch, Verdict};
+
+use super::interner::{AttrId, Interner};
+use super::loc::Judges;
+use super::nexthop::{NextHopState, is_host};
+use super::path::Standing;
+use super::peer::Peer;
+use super::reason::Ineligible;
+
+/// The import of paths with equal received attributes from one peer: the checks once, the policy per prefix.
+#[derive(Debug)]
+pub(super) struct Import {
+    received: AttrId,
+    /// The attributes that the policy is put to.
+    base: AttrId,
+    refused: Option<Ineligible>,
+    /// Attributes by the statement that accepted, so that each is computed once.
+    accepted: SmallVec<[(Option<u32>, AttrId); 4]>,
+}
+
+impl Import {
+    /// Checks `received` and holds what it needs until [`Import::finish`].
+    pub(super) fn new(judges: Judges<'_>, interner: &mut Interner, peer: &Peer, received: AttrId) -> Self {
+        interner.hold(received, 1);
+        let attributes = interner.get(received).clone();
+        let refused = check(judges, peer, &attributes);
+        let base = match without_foreign_attributes(peer, &attributes) {
+            Cow::Borrowed(_) => {
+                interner.hold(received, 1);
+                received
+            }
+            Cow::Owned(base) => interner.intern_owned(base),
+        };
+        Self { received, base, refused, accepted: SmallVec::new() }
+    }
+
+    /// Attributes and standing of the path to one prefix.
+    pub(super) fn apply(
+        &mut self,
+        interner: &mut Interner,
+        peer: &Peer,
+        prefix: &IpNet,
+    ) -> (AttrId, Standing) {
+        if let Some(reason) = self.refused {
+            return (self.received, Standing::Ineligible(reason));
+        }
+        let Some(policy) = &peer.import else { return (self.base, Standing::Eligible) };
+        let outcome = outcome(interner, peer, prefix, self.base);
+        if outcome.verdict == Verdict::Reject {
+            return (self.received, Standing::Ineligible(Ineligible::ImportPolicy));
+        }
+        let known = self.accepted.iter().find(|(statement, _)| *statement == outcome.statement);
+        if let Some((_, effective)) = known {
+            return (*effective, Standing::Eligible);
+        }
+        let effective = match policy.actions(outcome) {
+            None => {
+                interner.hold(self.base, 1);
+                self.base
+            }
+            Some(actions) => {
+                let mut attributes = PathAttributes::clone(interner.get(self.base));
+                actions.apply(&mut attributes);
+                interner.intern_owned(attributes)
+            }
+        };
+        self.accepted.push((outcome.statement, effective));
+        (effective, Standing::Eligible)
+    }
+
+    /// Lets go of everything.
+    pub(super) fn finish(self, interner: &mut Interner) {
+        interner.release(self.received);
+        interner.release(self.base);
+        for (_, effective) in self.accepted {
+            interner.release(effective);
+        }
+    }
+}
+
+/// What the import policy says about a path, for imports and for explaining them. Accepts if there is no policy.
+pub(super) fn outcome(interner: &Interner, peer: &Peer, prefix: &IpNet, attributes: AttrId) -> Outcome {
+    let Some(policy) = &peer.import else { return Outcome { verdict: Verdict::Accept, statement: None } };
+    let source = match peer.params.kind {
+        PeerKind::Internal => SourceMatch::Internal,
+        PeerKind::External => SourceMatch::External,
+    };
+    policy.evaluate(Candidate { prefix, attributes: interner.get(attributes), source })
+}
+
+/// The first check that a path fails.
+fn check(judges: Judges<'_>, peer: &Peer, attributes: &PathAttributes) -> Option<Ineligible> {
+    let params = &peer.params;
+    if attributes.as_path.contains(judges.config.local_asn) {
+        return Some(Ineligible::AsLoop);
+    }
+    match params.kind {
+        PeerKind::Internal => {
+            if attributes.originator_id == Some(judges.config.router_id) {
+                return Some(Ineligible::OwnOriginatorId);
+            }
+            if attributes.cluster_list.contains(&judges.config.cluster_id) {
+                return Some(Ineligible::ClusterLoop);
+            }
+        }
+        PeerKind::External => {
+            let first = attributes.as_path.first_asn();
+            if params.enforce_first_as && first != Some(params.remote_asn) {
+                return Some(Ineligible::FirstAsMismatch);
+            }
+        }
+    }
+    let Some(next_hop) = attributes.next_hop.filter(|next_hop| is_host(next_hop, params.remote_address))
+    else {
+        return Some(Ineligible::InvalidNextHop);
+    };
+    if params.is_own_address(next_hop.address()) {
+        return Some(Ineligible::OwnNextHop);
+    }
+    match judges.next_hops.state(attributes) {
+        NextHopState::Unreachable => Some(Ineligible::UnreachableNextHop),
+        NextHopState::Reachable { .. } => None,
+    }
+}
+
+/// LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST mean nothing beyond their AS (RFC 4271 §5.1.5, RFC 7606 §7.9, §7.10).
+fn without_foreign_attributes<'a>(peer: &Peer, attributes: &'a PathAttributes) -> Cow<'a, PathAttributes> {
+    let foreign = attributes.local_pref.is_some()
+        || attributes.originator_id.is_some()
+        || !attributes.cluster_list.is_empty();
+    if peer.params.kind == PeerKind::Internal || !foreign {
+        return Cow::Borrowed(attributes);
+    }
+    let mut own = attributes.clone();
+    own.local_pref = None;
+    own.originator_id = None;
+    own.cluster_list = Box::default();
+    Cow::Owned(own)
+}

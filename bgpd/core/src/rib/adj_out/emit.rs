@@ -1,0 +1,222 @@
+//! From buckets to UPDATE messages.
+//!
+//! Most destinations go to all members in one message. Where the source of a route changes between members, single members
+//! differ: the new source has to lose what it had, the old source has to get what it never had. Those get messages of
+//! their own, in the same log, right after the common one.
+//!
+//! Invariant: after a destination was emitted, every member that reads on has it, except the one it came from.
+
+use bgp_wire::{AttributeBlock, EncodeError, NextHop, UpdateWriter, encode_reach, encode_unreach};
+use bytes::{Bytes, BytesMut};
+use ipnet::IpNet;
+
+use crate::PeerId;
+use crate::rib::Environment;
+use crate::rib::interner::AttrId;
+use crate::rib::table::DestId;
+
+use super::bucket::{Bucket, BucketNumber};
+use super::group::{ABSENT, DIRTY, Entry, Group, WITHDRAW};
+use super::log::Audience;
+
+/// A message being filled, and what single members need instead.
+#[derive(Default)]
+struct Batch {
+    sent: Vec<(DestId, PeerId)>,
+    /// What the source of the bucket had from somebody else.
+    lost: Vec<IpNet>,
+    /// What members had not because it came from them, and now comes from somebody else with equal attributes.
+    gained: Vec<(PeerId, IpNet)>,
+}
+
+impl Group {
+    /// Emits one message's worth of a bucket.
+    pub(super) fn emit(&mut self, env: &mut Environment<'_>, number: BucketNumber) {
+        let Some(mut bucket) = self.buckets.take(number) else { return };
+        self.revision += 1;
+        let emitted = if bucket.key.attributes == WITHDRAW {
+            self.emit_withdrawals(env, &mut bucket)
+        } else {
+            self.emit_routes(env, &mut bucket)
+        };
+        if emitted != Ok(true) {
+            // The exporter lets nothing pass that has no next hop, no room or no encoder.
+            debug_assert_eq!(emitted, Ok(true));
+            self.discard(env, &mut bucket);
+        }
+        let gone = self.buckets.give_back(number, bucket);
+        if let Some(key) = gone.filter(|key| key.attributes.is_handle()) {
+            env.interner.release(key.attributes);
+        }
+    }
+
+    /// False: the attributes cannot be sent.
+    fn emit_routes(&mut self, env: &mut Environment<'_>, bucket: &mut Bucket) -> Result<bool, EncodeError> {
+        let key = bucket.key;
+        let attributes = env.interner.get(key.attributes).clone();
+        let Some(next_hop) = attributes.next_hop else { return Ok(false) };
+        let context = self.key.encode;
+        let block = bucket.block.get_or_insert_with(|| AttributeBlock::encode(&attributes, &context)).clone();
+        let mut message = std::mem::take(&mut self.scratch);
+        let mut batch = Batch::default();
+        {
+            let mut writer = UpdateWriter::reach(&mut message, &block, self.family, &next_hop, &context)?;
+            while let Some(destination) = bucket.front() {
+                let Some((prefix, source)) = self.still_staged(env, bucket, destination) else {
+                    bucket.advance();
+                    continue;
+                };
+                let entry = self.entries.get(destination).copied().unwrap_or_default();
+                let common = entry.wire != key.attributes;
+                if common && writer.push(prefix).is_err() {
+                    break;
+                }
+                batch.note(&entry, prefix, source, key.except, common);
+                batch.sent.push((destination, source));
+                bucket.advance();
+            }
+            writer.finish();
+        }
+        self.deliver(&message, key.except.map_or(Audience::All, Audience::Except));
+        self.deliver_lost(&mut message, key.except, &batch)?;
+        self.deliver_gained(&mut message, &block, &next_hop, &mut batch)?;
+        self.commit_all(env, &batch.sent, key.attributes);
+        message.clear();
+        self.scratch = message;
+        Ok(true)
+    }
+
+    fn emit_withdrawals(
+        &mut self,
+        env: &mut Environment<'_>,
+        bucket: &mut Bucket,
+    ) -> Result<bool, EncodeError> {
+        let context = self.key.encode;
+        let mut message = std::mem::take(&mut self.scratch);
+        let mut sent = Vec::new();
+        {
+            let mut writer = UpdateWriter::unreach(&mut message, self.family, &context)?;
+            while let Some(destination) = bucket.front() {
+                let entry = self.entries.get(destination).copied().unwrap_or_default();
+                let found = env.table.get(destination).filter(|_| entry.staged == WITHDRAW);
+                if let Some(found) = found {
+                    if writer.push(found.prefix).is_err() {
+                        break;
+                    }
+                    sent.push((destination, entry.source));
+                }
+                bucket.advance();
+            }
+            writer.finish();
+        }
+        self.deliver(&message, bucket.key.except.map_or(Audience::All, Audience::Except));
+        self.commit_all(env, &sent, ABSENT);
+        message.clear();
+        self.scratch = message;
+        Ok(true)
+    }
+
+    /// Prefix and source of a destination, if this is the bucket it is to leave from.
+    fn still_staged(
+        &mut self,
+        env: &Environment<'_>,
+        bucket: &Bucket,
+        destination: DestId,
+    ) -> Option<(IpNet, PeerId)> {
+        let entry = self.entries.get_mut(destination)?;
+        if entry.staged != bucket.key.attributes {
+            return None;
+        }
+        let found = env.table.get(destination)?;
+        let source = found.paths.best().map(|best| best.peer);
+        let except = source.filter(|source| self.members.contains_key(source));
+        match source {
+            Some(source) if except == bucket.key.except => Some((found.prefix, source)),
+            // Equal attributes, but somebody else's now, or a member left: look again.
+            _ => {
+                entry.staged = DIRTY;
+                self.dirty.push_back(destination);
+                None
+            }
+        }
+    }
+
+    fn commit_all(&mut self, env: &mut Environment<'_>, sent: &[(DestId, PeerId)], wire: AttrId) {
+        for &(destination, source) in sent {
+            self.commit(env, destination, wire, source);
+        }
+    }
+
+    /// Appends a message to the log, unless it is empty or for nobody. A copy of just its length: messages may wait, and
+    /// must not keep a buffer of the longest one.
+    fn deliver(&mut self, message: &[u8], audience: Audience) {
+        let anybody = self.members.keys().any(|member| audience.admits(*member));
+        if !message.is_empty() && anybody {
+            self.log.push(Bytes::copy_from_slice(message), audience, self.members.len());
+        }
+    }
+
+    fn deliver_lost(
+        &mut self,
+        buffer: &mut BytesMut,
+        except: Option<PeerId>,
+        batch: &Batch,
+    ) -> Result<(), EncodeError> {
+        let Some(peer) = except.filter(|_| !batch.lost.is_empty()) else { return Ok(()) };
+        buffer.clear();
+        encode_unreach(buffer, self.family, batch.lost.iter().copied(), &self.key.encode)?;
+        self.deliver_each(buffer, Audience::Only(peer));
+        Ok(())
+    }
+
+    fn deliver_gained(
+        &mut self,
+        buffer: &mut BytesMut,
+        block: &AttributeBlock,
+        next_hop: &NextHop,
+        batch: &mut Batch,
+    ) -> Result<(), EncodeError> {
+        batch.gained.sort_unstable_by_key(|(peer, _)| *peer);
+        for gained in batch.gained.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some((peer, _)) = gained.first() else { continue };
+            let prefixes = gained.iter().map(|(_, prefix)| *prefix);
+            buffer.clear();
+            encode_reach(buffer, block, self.family, next_hop, prefixes, &self.key.encode)?;
+            self.deliver_each(buffer, Audience::Only(*peer));
+        }
+        Ok(())
+    }
+
+    /// Appends several messages that stand in one buffer.
+    fn deliver_each(&mut self, mut messages: &[u8], audience: Audience) {
+        let longest = self.key.encode.max_message_len();
+        while let Ok(Some(length)) = bgp_wire::peek_frame(messages, longest) {
+            let Some((message, rest)) = messages.split_at_checked(length) else { return };
+            self.deliver(message, audience);
+            messages = rest;
+        }
+    }
+
+    /// Gives up on a bucket that cannot be encoded: what it holds is looked at again when it changes.
+    fn discard(&mut self, env: &mut Environment<'_>, bucket: &mut Bucket) {
+        while let Some(destination) = bucket.front() {
+            bucket.advance();
+            let entry = self.entries.get(destination).copied().unwrap_or_default();
+            if entry.staged == bucket.key.attributes {
+                self.commit(env, destination, entry.wire, entry.source);
+            }
+        }
+    }
+}
+
+impl Batch {
+    fn note(&mut self, before: &Entry, prefix: IpNet, source: PeerId, except: Option<PeerId>, common: bool) {
+        let was_there = before.wire != ABSENT;
+        if except.is_some() && was_there && before.source != source {
+            self.lost.push(prefix);
+        }
+        if !common && before.source != source {
+            self.gained.push((before.source, prefix));
+        }
+    }
+}

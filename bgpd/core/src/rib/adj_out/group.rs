@@ -1,0 +1,499 @@
+//! One update group: peers that are sent the same, what they were sent, and what they still have to be sent
+//! (Adj-RIB-Out, RFC 4271 §9.1.3, §9.2).
+//!
+//! A destination passes through three places. A change marks it *dirty*, which costs a few nanoseconds and happens once
+//! however often it changes before anybody pulls. When a member pulls, dirty destinations are *evaluated*: exported and
+//! staged in the bucket of their new attributes. Full buckets, then old ones, are *emitted* as messages, and only then is
+//! the destination *on the wire*.
+//!
+//! The member that a route came from is not sent that route. The group therefore notes with each route who that is
+//! ([`Entry::source`]): every other member has the route, this one has not.
+//!
+//! Invariant: when nothing is dirty, staged or to be swept, every entry equals the export of the best path, and each
+//! member that read the log to its end was sent exactly the entries whose source it is not.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bgp_wire::{Family, PathAttributes};
+use bytes::{Bytes, BytesMut};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use ipnet::IpNet;
+
+use crate::PeerId;
+use crate::policy::{Candidate, Outcome, Verdict};
+use crate::rib::chunks::Chunks;
+use crate::rib::interner::{AttrId, Interner};
+use crate::rib::path::{LOCAL, Path};
+use crate::rib::table::{DestId, Table};
+use crate::rib::{Environment, Reader};
+
+use super::bucket::{BucketKey, BucketNumber, Buckets};
+use super::export::{Exporter, GroupKey, Refusal};
+use super::log::Log;
+use super::memo::{Memo, MemoKey};
+
+/// Names a group. Never given out twice.
+pub(in crate::rib) type GroupId = u64;
+
+/// What the members have of one destination, and what comes next. Sixteen octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The attributes that were sent last, or [`ABSENT`], or [`STALE`].
+    pub(super) wire: AttrId,
+    /// The attributes of the bucket it is in, or [`WITHDRAW`], [`DIRTY`] or [`CLEAN`].
+    pub(super) staged: AttrId,
+    /// Who the route on the wire came from: this member was not sent it.
+    pub(super) source: PeerId,
+    /// When it was sent, in seconds.
+    pub(super) sent_at: u32,
+}
+
+/// Nothing was sent, or it was withdrawn.
+pub(super) const ABSENT: AttrId = AttrId::mark(0);
+/// Something was sent that has to be sent again, whatever it was.
+pub(super) const STALE: AttrId = AttrId::mark(1);
+/// Nothing to do.
+pub(super) const CLEAN: AttrId = AttrId::mark(2);
+/// Changed since it was last evaluated.
+pub(super) const DIRTY: AttrId = AttrId::mark(3);
+/// To be withdrawn.
+pub(super) const WITHDRAW: AttrId = AttrId::mark(4);
+
+const _: () = assert!(size_of::<Entry>() == 16);
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self { wire: ABSENT, staged: CLEAN, source: LOCAL, sent_at: 0 }
+    }
+}
+
+impl Entry {
+    /// Whether there is nothing to remember about the destination.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.wire == ABSENT && self.staged == CLEAN
+    }
+}
+
+/// A peer in a group.
+#[derive(Debug, Default)]
+pub(super) struct Member {
+    /// Messages from a group it was in before. They come first.
+    pub(super) tail: VecDeque<Bytes>,
+    /// The next message of the group's log.
+    pub(super) cursor: u64,
+    /// Entries whose source it is.
+    pub(super) own: u32,
+    /// End-of-RIB is still to be sent (RFC 4724 §2).
+    pub(super) end_of_rib_due: bool,
+}
+
+/// A walk over all destinations, instead of marking each of them dirty.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sweep {
+    pub(super) next: DestId,
+    pub(super) end: DestId,
+    /// Send also what did not change (RFC 2918).
+    pub(super) resend: bool,
+}
+
+/// An update group.
+#[derive(Debug)]
+pub(in crate::rib) struct Group {
+    pub(super) id: GroupId,
+    pub(super) family: Family,
+    pub(super) key: GroupKey,
+    pub(super) members: BTreeMap<PeerId, Member>,
+    pub(super) entries: Chunks<Entry>,
+    /// Entries with something on the wire.
+    pub(super) advertised: u32,
+    pub(super) dirty: VecDeque<DestId>,
+    pub(super) sweep: Option<Sweep>,
+    pub(super) buckets: Buckets,
+    pub(super) memo: Memo,
+    pub(super) log: Log,
+    /// Where messages are put together.
+    pub(super) scratch: BytesMut,
+    /// Grows whenever something goes on the wire.
+    pub(super) revision: u64,
+    /// The group it was split from, and that group's revision then.
+    pub(super) lineage: Option<(GroupId, u64)>,
+}
+
+/// Destinations staged at most before the oldest bucket is emitted though more could join it.
+const MOST_STAGED: usize = 65_536;
+/// Buckets at most, for the same reason.
+const MOST_BUCKETS: usize = 4_096;
+
+impl Group {
+    pub(super) fn new(id: GroupId, family: Family, key: GroupKey) -> Self {
+        Self {
+            id,
+            family,
+            key,
+            members: BTreeMap::new(),
+            entries: Chunks::new(),
+            advertised: 0,
+            dirty: VecDeque::new(),
+            sweep: None,
+            buckets: Buckets::default(),
+            memo: Memo::default(),
+            log: Log::default(),
+            scratch: BytesMut::new(),
+            revision: 0,
+            lineage: None,
+        }
+    }
+
+    /// Whether everything is on the wire or at least in the log.
+    pub(in crate::rib) fn is_idle(&self) -> bool {
+        self.dirty.is_empty() && self.sweep.is_none() && self.buckets.is_empty()
+    }
+
+    /// The best path of a destination changed.
+    pub(super) fn mark(&mut self, table: &mut Table, destination: DestId) {
+        if self.entries.get(destination).is_none() {
+            self.entries.set(destination, Entry::default());
+        }
+        let Some(entry) = self.entries.get_mut(destination) else { return };
+        if entry.staged == DIRTY {
+            return;
+        }
+        if entry.is_vacant() {
+            table.pin(destination);
+        }
+        entry.staged = DIRTY;
+        self.dirty.push_back(destination);
+    }
+
+    /// Everything has to be looked at again; with `resend`, everything has to be sent again.
+    pub(super) fn sweep_all(&mut self, table: &Table, resend: bool) {
+        let resend = resend || self.sweep.is_some_and(|sweep| sweep.resend);
+        self.sweep = (table.end() > 0).then_some(Sweep { next: 0, end: table.end(), resend });
+    }
+
+    /// Works until the log has one more message. False: there is nothing to send.
+    pub(super) fn generate(&mut self, env: &mut Environment<'_>) -> bool {
+        let end = self.log.end();
+        while self.log.end() == end {
+            let crowded = self.buckets.staged() >= MOST_STAGED || self.buckets.len() >= MOST_BUCKETS;
+            let full = if crowded { None } else { self.evaluate_until_full(env) };
+            let Some(number) = full.or_else(|| self.buckets.oldest()) else {
+                self.memo.clear(env.interner);
+                return false;
+            };
+            self.emit(env, number);
+        }
+        true
+    }
+
+    /// Evaluates dirty destinations until a bucket is worth a message, or there are too many buckets, or none is dirty.
+    fn evaluate_until_full(&mut self, env: &mut Environment<'_>) -> Option<BucketNumber> {
+        while self.buckets.staged() < MOST_STAGED && self.buckets.len() < MOST_BUCKETS {
+            let destination = match self.dirty.pop_front() {
+                Some(destination) => destination,
+                None => self.sweep_next(env)?,
+            };
+            let full = self.evaluate(env, destination);
+            if full.is_some() {
+                return full;
+            }
+        }
+        None
+    }
+
+    /// The next destination of the sweep that there is something to evaluate about, marked dirty.
+    fn sweep_next(&mut self, env: &mut Environment<'_>) -> Option<DestId> {
+        let mut sweep = self.sweep.take()?;
+        while sweep.next < sweep.end {
+            let destination = sweep.next;
+            sweep.next += 1;
+            let entry = self.entries.get(destination).copied().unwrap_or_default();
+            let exists = env.table.get(destination).is_some_and(|found| found.paths.best().is_some());
+            if !exists && entry.wire == ABSENT {
+                continue;
+            }
+            if sweep.resend && entry.wire.is_handle() {
+                env.interner.release(entry.wire);
+                self.entries.set(destination, Entry { wire: STALE, ..entry });
+            }
+            if entry.staged == CLEAN {
+                if entry.is_vacant() {
+                    env.table.pin(destination);
+                }
+                let wire = self.entries.get(destination).copied().unwrap_or_default();
+                self.entries.set(destination, Entry { staged: DIRTY, ..wire });
+                self.sweep = Some(sweep);
+                return Some(destination);
+            }
+        }
+        None
+    }
+
+    /// Exports a dirty destination and stages the difference to what is on the wire.
+    fn evaluate(&mut self, env: &mut Environment<'_>, destination: DestId) -> Option<BucketNumber> {
+        let entry = self.entries.get(destination).copied().filter(|entry| entry.staged == DIRTY)?;
+        let target = self.target(env, destination);
+        let key = match target {
+            Ok((attributes, source)) if attributes == entry.wire => {
+                let except = self.members.contains_key(&source).then_some(source);
+                if source == entry.source || (except.is_none() && !self.members.contains_key(&entry.source)) {
+                    self.entries.set(destination, Entry { staged: CLEAN, source, ..entry });
+                    return None;
+                }
+                BucketKey { attributes, except }
+            }
+            Ok((attributes, source)) => {
+                BucketKey { attributes, except: self.members.contains_key(&source).then_some(source) }
+            }
+            Err(_) if entry.wire == ABSENT => {
+                self.entries.set(destination, Entry::default());
+                env.table.unpin(destination);
+                return None;
+            }
+            Err(_) => {
+                let except = self.members.contains_key(&entry.source).then_some(entry.source);
+                BucketKey { attributes: WITHDRAW, except }
+            }
+        };
+        self.entries.set(destination, Entry { staged: key.attributes, ..entry });
+        let prefix = env.table.get(destination)?.prefix;
+        let (number, octets, new) = self.buckets.add(key, destination, &prefix);
+        if new && key.attributes.is_handle() {
+            env.interner.hold(key.attributes, 1);
+        }
+        (octets >= self.key.encode.max_message_len()).then_some(number)
+    }
+
+    /// What the group should have of a destination, and whom it comes from. The memo holds the attributes.
+    fn target(
+        &mut self,
+        env: &mut Environment<'_>,
+        destination: DestId,
+    ) -> Result<(AttrId, PeerId), Refusal> {
+        let found = env.table.get(destination).ok_or(Refusal::NoBestPath)?;
+        let best = found.paths.best().ok_or(Refusal::NoBestPath)?;
+        let outcome = self.outcome(env.reader(), &found.prefix, best);
+        let key = MemoKey { attributes: best.effective, peer: best.peer, statement: outcome.statement };
+        if let Some(result) = self.memo.get(&key) {
+            return result.map(|attributes| (attributes, key.peer));
+        }
+        let result = self.export(env.reader(), best, outcome).map(|out| env.interner.intern_owned(out));
+        self.memo.insert(env.interner, key, result);
+        result.map(|attributes| (attributes, key.peer))
+    }
+
+    /// What the group should have of a best path, computed afresh.
+    pub(in crate::rib) fn expected(
+        &self,
+        reader: Reader<'_>,
+        prefix: &IpNet,
+        best: &Path,
+    ) -> Result<PathAttributes, Refusal> {
+        self.export(reader, best, self.outcome(reader, prefix, best))
+    }
+
+    fn outcome(&self, reader: Reader<'_>, prefix: &IpNet, best: &Path) -> Outcome {
+        let Some(policy) = &self.key.policy else {
+            return Outcome { verdict: Verdict::Accept, statement: None };
+        };
+        policy.evaluate(Candidate {
+            prefix,
+            attributes: reader.interner.get(best.effective),
+            source: reader.source(best.peer).kind,
+        })
+    }
+
+    fn export(&self, reader: Reader<'_>, best: &Path, outcome: Outcome) -> Result<PathAttributes, Refusal> {
+        let exporter = Exporter {
+            key: &self.key,
+            family: self.family,
+            local_asn: reader.config.local_asn,
+            cluster_id: reader.config.cluster_id,
+        };
+        let attributes = reader.interner.get(best.effective);
+        let source = reader.source(best.peer);
+        exporter.check(source, attributes)?;
+        if outcome.verdict == Verdict::Reject {
+            return Err(Refusal::Policy(outcome.statement));
+        }
+        let actions = self.key.policy.as_ref().and_then(|policy| policy.actions(outcome));
+        let out = exporter.transform(source, attributes, actions)?;
+        exporter.check_length(&out)?;
+        Ok(out)
+    }
+
+    /// The next message for a member.
+    pub(super) fn poll(&mut self, env: &mut Environment<'_>, peer: PeerId) -> Option<Bytes> {
+        let member = self.members.get_mut(&peer)?;
+        if let Some(message) = member.tail.pop_front() {
+            return Some(message);
+        }
+        loop {
+            let member = self.members.get_mut(&peer)?;
+            if let Some(message) = self.log.read(&mut member.cursor, peer) {
+                return Some(message);
+            }
+            if !self.generate(env) {
+                break;
+            }
+        }
+        let member = self.members.get_mut(&peer)?;
+        if !std::mem::take(&mut member.end_of_rib_due) {
+            return None;
+        }
+        let mut message = BytesMut::new();
+        // The families of groups are those the codec carries.
+        bgp_wire::encode_end_of_rib(&mut message, self.family).ok()?;
+        Some(message.freeze())
+    }
+
+    /// Whether a member may get something from [`Group::poll`].
+    pub(super) fn has_output(&self, peer: PeerId) -> bool {
+        self.members.get(&peer).is_some_and(|member| {
+            !member.tail.is_empty()
+                || member.cursor < self.log.end()
+                || member.end_of_rib_due
+                || !self.is_idle()
+        })
+    }
+
+    /// Notes that a destination is on the wire with `wire` ([`ABSENT`]: withdrawn), coming from `source`.
+    pub(super) fn commit(
+        &mut self,
+        env: &mut Environment<'_>,
+        destination: DestId,
+        wire: AttrId,
+        source: PeerId,
+    ) {
+        let Some(entry) = self.entries.get_mut(destination) else { return };
+        let before = *entry;
+        *entry = Entry { wire, staged: CLEAN, source, sent_at: env.seconds() };
+        if wire.is_handle() {
+            env.interner.hold(wire, 1);
+        }
+        if before.wire.is_handle() {
+            env.interner.release(before.wire);
+        }
+        if before.wire != ABSENT {
+            self.count(before.source, false);
+        }
+        if wire == ABSENT {
+            self.entries.set(destination, Entry::default());
+            env.table.unpin(destination);
+        } else {
+            self.count(source, true);
+        }
+    }
+
+    fn count(&mut self, source: PeerId, one_more: bool) {
+        let change = |count: &mut u32| {
+            *count = if one_more { *count + 1 } else { count.saturating_sub(1) };
+        };
+        change(&mut self.advertised);
+        if source != LOCAL
+            && let Some(member) = self.members.get_mut(&source)
+        {
+            change(&mut member.own);
+        }
+    }
+
+    /// Everything that is on the wire or on its way there.
+    pub(super) fn occupied(&self) -> impl Iterator<Item = (DestId, &Entry)> {
+        self.entries.iter().filter(|(_, entry)| !entry.is_vacant())
+    }
+
+    /// Takes a member out and gives back what it had not read yet.
+    pub(super) fn remove(&mut self, peer: PeerId) -> Option<Member> {
+        let mut member = self.members.remove(&peer)?;
+        while let Some(message) = self.log.read(&mut member.cursor, peer) {
+            member.tail.push_back(message);
+        }
+        Some(member)
+    }
+
+    /// A group of its own for a member that left, with the same things on the wire.
+    pub(super) fn split(&self, env: &mut Environment<'_>, id: GroupId, key: GroupKey) -> Self {
+        let mut group = Self::new(id, self.family, key);
+        for (destination, entry) in self.occupied() {
+            env.table.pin(destination);
+            if entry.wire.is_handle() {
+                env.interner.hold(entry.wire, 1);
+            }
+            let staged = if entry.staged == CLEAN { CLEAN } else { DIRTY };
+            if staged == DIRTY {
+                group.dirty.push_back(destination);
+            }
+            group.entries.set(destination, Entry { staged, ..*entry });
+        }
+        group.advertised = self.advertised;
+        group.sweep = self.sweep;
+        group.lineage = Some((self.id, self.revision));
+        group
+    }
+
+    /// Lets go of everything, before the group is dropped.
+    pub(super) fn dissolve(&mut self, table: &mut Table, interner: &mut Interner) {
+        for (destination, entry) in self.occupied() {
+            if entry.wire.is_handle() {
+                interner.release(entry.wire);
+            }
+            table.unpin(destination);
+        }
+        for key in self.buckets.keys().filter(|key| key.attributes.is_handle()) {
+            interner.release(key.attributes);
+        }
+        self.memo.clear(interner);
+    }
+}
+
+/// For [`crate::rib::Rib::check`].
+impl Group {
+    /// What is on the wire of a destination, and where it came from.
+    pub(in crate::rib) fn on_wire(&self, destination: DestId) -> Option<(AttrId, PeerId)> {
+        let entry = self.entries.get(destination)?;
+        (entry.wire != ABSENT).then_some((entry.wire, entry.source))
+    }
+
+    /// Counts everything that the group holds, and compares its counts.
+    pub(in crate::rib) fn check_entries(
+        &self,
+        held: &mut HashMap<AttrId, u32, FixedState>,
+        pins: &mut HashMap<DestId, u32, FixedState>,
+    ) -> Result<(), String> {
+        let mut advertised = 0;
+        let mut own: BTreeMap<PeerId, u32> = self.members.keys().map(|peer| (*peer, 0)).collect();
+        for (destination, entry) in self.occupied() {
+            *pins.entry(destination).or_default() += 1;
+            if entry.staged == DIRTY && !self.dirty.contains(&destination) {
+                return Err(format!("group {}: {destination} is dirty and not queued", self.id));
+            }
+            if entry.staged != CLEAN && self.is_idle() {
+                return Err(format!("group {}: {destination} is staged and the group idle", self.id));
+            }
+            if entry.wire == ABSENT {
+                continue;
+            }
+            advertised += 1;
+            if let Some(own) = own.get_mut(&entry.source) {
+                *own += 1;
+            }
+            if entry.wire.is_handle() {
+                *held.entry(entry.wire).or_default() += 1;
+            }
+        }
+        let bucketed = self.buckets.keys().map(|key| key.attributes).filter(|id| id.is_handle());
+        for id in bucketed.chain(self.memo.held()) {
+            *held.entry(id).or_default() += 1;
+        }
+        let counted: BTreeMap<PeerId, u32> =
+            self.members.iter().map(|(peer, member)| (*peer, member.own)).collect();
+        if (advertised, &own) != (self.advertised, &counted) {
+            return Err(format!(
+                "group {}: {advertised} sent, own {own:?}; counted {}, {counted:?}",
+                self.id, self.advertised
+            ));
+        }
+        Ok(())
+    }
+}

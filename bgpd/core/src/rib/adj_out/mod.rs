@@ -1,0 +1,278 @@
+//! What peers are sent: update groups (Adj-RIB-Out, RFC 4271 §3.2, §9.1.3).
+//!
+//! Peers whose export cannot differ ([`GroupKey`]) share a [`Group`]: one evaluation, one encoding, the same octets to
+//! each. Members stay together as long as they keep up. A member that is new, was asked to send everything again, or lags
+//! by more than [`MOST_LAG`] gets a group of its own, which sends only what is still missing by then; as soon as that group
+//! and the one it would fit into have nothing left to send, they hold the same and become one again.
+//!
+//! | file | what |
+//! |---|---|
+//! | `export` | a route on its way out: rules, policy actions, refusals |
+//! | `group` | what is on the wire, what changed, what is staged |
+//! | `bucket` | destinations that will leave with equal attributes |
+//! | `emit` | buckets to messages |
+//! | `log` | messages not all members have taken |
+//! | `memo` | exports computed before |
+//!
+//! Invariant: a peer is in exactly one group per family it negotiated, and in none after it went down.
+
+mod bucket;
+mod emit;
+mod export;
+mod group;
+mod log;
+mod memo;
+
+use bgp_wire::Family;
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::PeerId;
+
+use self::group::{CLEAN, GroupId, Member, STALE};
+use super::Environment;
+use super::interner::{AttrId, Interner};
+use super::table::{DestId, Table};
+
+pub(super) use self::export::{GroupKey, Refusal};
+pub(super) use self::group::Group;
+
+/// All update groups of one family.
+#[derive(Debug)]
+pub(super) struct Groups {
+    family: Family,
+    /// In ascending order of their ids.
+    list: Vec<Group>,
+    next_id: GroupId,
+    members: HashMap<PeerId, GroupId, FixedState>,
+}
+
+/// Octets that a member may have waiting in the log of its group before it has to go on alone.
+const MOST_LAG: usize = 4 << 20;
+
+impl Groups {
+    pub(super) fn new(family: Family) -> Self {
+        Self { family, list: Vec::new(), next_id: 0, members: HashMap::default() }
+    }
+
+    /// The best path of a destination changed.
+    #[inline]
+    pub(super) fn mark(&mut self, table: &mut Table, destination: DestId) {
+        for group in &mut self.list {
+            group.mark(table, destination);
+        }
+    }
+
+    /// The rules of export changed.
+    pub(super) fn sweep_all(&mut self, table: &Table, interner: &mut Interner) {
+        for group in &mut self.list {
+            group.memo.clear(interner);
+            group.sweep_all(table, false);
+        }
+    }
+
+    /// A peer came up: it is sent everything and then End-of-RIB.
+    pub(super) fn join(&mut self, table: &Table, peer: PeerId, key: GroupKey) {
+        debug_assert!(!self.members.contains_key(&peer), "{peer:?} is in a group already");
+        let member = Member { end_of_rib_due: true, ..Member::default() };
+        let blank =
+            |group: &&mut Group| group.key == key && group.advertised == 0 && group.buckets.is_empty();
+        if let Some(group) = self.list.iter_mut().find(blank) {
+            self.members.insert(peer, group.id);
+            let cursor = group.log.end();
+            group.members.insert(peer, Member { cursor, ..member });
+            return;
+        }
+        let mut group = Group::new(self.new_id(), self.family, key);
+        group.sweep_all(table, false);
+        self.settle(group, peer, member);
+    }
+
+    /// A peer went down.
+    pub(super) fn leave(&mut self, table: &mut Table, interner: &mut Interner, peer: PeerId) {
+        if let Some(id) = self.members.remove(&peer)
+            && let Some(group) = self.group_mut(id)
+        {
+            group.remove(peer);
+            self.drop_if_empty(table, interner, id);
+        }
+    }
+
+    /// The export of a peer changed: it is sent the difference.
+    pub(super) fn change_key(&mut self, env: &mut Environment<'_>, peer: PeerId, key: GroupKey) {
+        let Some(position) = self.position_of(peer) else { return };
+        let Some(group) = self.list.get_mut(position).filter(|group| group.key != key) else { return };
+        if group.members.len() == 1 {
+            group.key = key;
+            group.memo.clear(env.interner);
+            group.sweep_all(env.table, false);
+            group.lineage = None;
+            return;
+        }
+        let origin = (group.id, group.revision);
+        let Some(mut member) = group.remove(peer) else { return };
+        // Peers often change together. A group that split from the same one, with nothing sent by either since, has on
+        // the wire what this peer has.
+        let twin = |group: &&mut Group| {
+            group.key == key
+                && group.lineage == Some(origin)
+                && group.revision == 0
+                && group.buckets.is_empty()
+        };
+        if let Some(twin) = self.list.iter_mut().find(twin) {
+            member.cursor = twin.log.end();
+            twin.members.insert(peer, member);
+            self.members.insert(peer, twin.id);
+            return;
+        }
+        let id = self.new_id();
+        let Some(group) = self.list.get(position) else { return };
+        let mut group = group.split(env, id, key);
+        group.sweep_all(env.table, false);
+        self.settle(group, peer, member);
+    }
+
+    /// A peer wants everything again (RFC 2918).
+    pub(super) fn refresh(&mut self, env: &mut Environment<'_>, peer: PeerId) {
+        self.split_off(env, peer);
+        if let Some(position) = self.position_of(peer)
+            && let Some(group) = self.list.get_mut(position)
+        {
+            group.lineage = None;
+            group.sweep_all(env.table, true);
+        }
+    }
+
+    /// Whether [`Groups::poll`] may have something for a peer.
+    pub(super) fn has_output(&self, peer: PeerId) -> bool {
+        self.group_of(peer).is_some_and(|group| group.has_output(peer))
+    }
+
+    /// The next message for a peer.
+    pub(super) fn poll(&mut self, env: &mut Environment<'_>, peer: PeerId) -> Option<Bytes> {
+        let id = *self.members.get(&peer)?;
+        let group = self.group_mut(id)?;
+        let message = group.poll(env, peer);
+        if message.is_none() {
+            self.merge(env, id);
+        } else if group.log.octets() > MOST_LAG {
+            self.split_laggards(env, id);
+        }
+        message
+    }
+
+    /// How many prefixes a peer has from us.
+    pub(super) fn advertised(&self, peer: PeerId) -> u32 {
+        let Some(group) = self.group_of(peer) else { return 0 };
+        group.members.get(&peer).map_or(0, |member| group.advertised.saturating_sub(member.own))
+    }
+
+    /// The attributes a peer was sent for a destination and when, in seconds.
+    pub(super) fn sent(&self, peer: PeerId, destination: DestId) -> Option<(AttrId, u32)> {
+        let entry = self.group_of(peer)?.entries.get(destination)?;
+        (entry.wire.is_handle() && entry.source != peer).then_some((entry.wire, entry.sent_at))
+    }
+
+    /// Whether something about a destination still has to be sent to a peer.
+    pub(super) fn is_pending(&self, peer: PeerId, destination: DestId) -> bool {
+        self.group_of(peer).is_some_and(|group| {
+            let swept = group.sweep.is_some_and(|sweep| (sweep.next..sweep.end).contains(&destination));
+            let entry = group.entries.get(destination);
+            swept || entry.is_some_and(|entry| entry.staged != CLEAN || entry.wire == STALE)
+        })
+    }
+
+    /// The group of a peer.
+    pub(super) fn group_of(&self, peer: PeerId) -> Option<&Group> {
+        self.list.get(self.position_of(peer)?)
+    }
+
+    /// All groups.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Group> {
+        self.list.iter()
+    }
+
+    /// How many groups there are.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Groups with nothing left to send that could be one are made one.
+    fn merge(&mut self, env: &mut Environment<'_>, id: GroupId) {
+        let Some(group) = self.group(id).filter(|group| group.is_idle()) else { return };
+        let fits = |other: &&Group| other.id != id && other.is_idle() && other.key == group.key;
+        let Some(other) = self.list.iter().find(fits) else { return };
+        let (from, into) =
+            if group.members.len() > other.members.len() { (other.id, id) } else { (id, other.id) };
+        let Ok(position) = self.list.binary_search_by_key(&from, |group| group.id) else { return };
+        let mut group = self.list.remove(position);
+        let movers: Vec<PeerId> = group.members.keys().copied().collect();
+        for peer in movers {
+            let Some(mut member) = group.remove(peer) else { continue };
+            if let Some(home) = self.group_mut(into) {
+                member.cursor = home.log.end();
+                home.members.insert(peer, member);
+                self.members.insert(peer, into);
+            }
+        }
+        group.dissolve(env.table, env.interner);
+    }
+
+    /// Members that have not read the oldest message of a log that grew too long go on alone.
+    fn split_laggards(&mut self, env: &mut Environment<'_>, id: GroupId) {
+        let Some(group) = self.group(id) else { return };
+        let oldest = group.log.first();
+        let behind = group.members.iter().filter(|(_, member)| member.cursor <= oldest);
+        let behind: Vec<PeerId> = behind.map(|(peer, _)| *peer).collect();
+        for peer in behind {
+            self.split_off(env, peer);
+        }
+    }
+
+    /// Gives a member a group of its own, if it has none.
+    fn split_off(&mut self, env: &mut Environment<'_>, peer: PeerId) {
+        let Some(position) = self.position_of(peer) else { return };
+        let id = self.new_id();
+        let Some(group) = self.list.get_mut(position).filter(|group| group.members.len() > 1) else { return };
+        let Some(member) = group.remove(peer) else { return };
+        let key = group.key.clone();
+        let alone = group.split(env, id, key);
+        self.settle(alone, peer, member);
+    }
+
+    fn settle(&mut self, mut group: Group, peer: PeerId, member: Member) {
+        let cursor = group.log.end();
+        group.members.insert(peer, Member { cursor, ..member });
+        self.members.insert(peer, group.id);
+        self.list.push(group);
+    }
+
+    fn drop_if_empty(&mut self, table: &mut Table, interner: &mut Interner, id: GroupId) {
+        if let Ok(position) = self.list.binary_search_by_key(&id, |group| group.id)
+            && self.list.get(position).is_some_and(|group| group.members.is_empty())
+        {
+            self.list.remove(position).dissolve(table, interner);
+        }
+    }
+
+    fn new_id(&mut self) -> GroupId {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn group(&self, id: GroupId) -> Option<&Group> {
+        let position = self.list.binary_search_by_key(&id, |group| group.id).ok()?;
+        self.list.get(position)
+    }
+
+    fn group_mut(&mut self, id: GroupId) -> Option<&mut Group> {
+        let position = self.list.binary_search_by_key(&id, |group| group.id).ok()?;
+        self.list.get_mut(position)
+    }
+
+    fn position_of(&self, peer: PeerId) -> Option<usize> {
+        let id = self.members.get(&peer)?;
+        self.list.binary_search_by_key(id, |group| group.id).ok()
+    }
+}

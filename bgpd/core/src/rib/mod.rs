@@ -1,0 +1,420 @@
+//! The routing information base: what was received, what was chosen, what is sent (RFC 4271 §3.2, §9).
+//!
+//! ```text
+//! UPDATE ──► adj_in: checks, import policy ──► table: paths per destination ──► decision ──► best path changed
+//!                                                                                             │ mark dirty
+//! UPDATE ◄── emit ◄── buckets of equal attributes ◄── export rules and policy ◄── groups of equal peers ◄┘
+//! ```
+//!
+//! Everything to the right of a mark happens when a peer's queue has room and [`Rib::poll_output`] is called: a prefix
+//! that changed ten times by then is exported and sent once, and a peer that does not read costs nothing.
+//!
+//! | file | what |
+//! |---|---|
+//! | `interner` | attribute sets, each once, by handle |
+//! | `table`, `chunks`, `path` | destinations and their paths |
+//! | `adj_in` | checks and import policy |
+//! | `decision`, `nexthop` | the best path |
+//! | `loc` | changing a destination: the one place where all of the above meet |
+//! | `adj_out/` | update groups |
+//! | `reconsider` | looking at paths again when configuration, policy or next hops changed |
+//! | `reason` | every refusal and choice by name |
+//! | `view` | pages for `show` and `explain` |
+//! | `check` | the invariants, recomputed |
+//!
+//! Invariants, which [`Rib::check`] recomputes from scratch: every path has a live source; the standing of every path is
+//! what the decision process says; a group with nothing left to send has on the wire exactly the export of every best
+//! path; all counts add up.
+
+mod adj_in;
+mod adj_out;
+mod check;
+mod chunks;
+mod decision;
+mod interner;
+mod loc;
+mod nexthop;
+mod path;
+mod peer;
+mod reason;
+mod reconsider;
+mod table;
+mod view;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Weak};
+
+use bgp_wire::{Family, NextHop, PathAttributes, Update};
+use bytes::Bytes;
+use ipnet::IpNet;
+
+use crate::PeerId;
+use crate::config::OriginatedRoute;
+use crate::policy::{CompiledPolicy, Policy};
+use crate::time::Time;
+
+use self::adj_in::Import;
+use self::adj_out::GroupKey;
+use self::interner::{AttrId, Interner};
+use self::loc::{Arrival, FamilyRib, Judges, Replaced};
+use self::nexthop::NextHops;
+use self::path::LOCAL;
+use self::peer::{Peer, Peers, Source};
+use self::table::Table;
+
+pub use self::nexthop::NextHopState;
+pub use self::path::Standing;
+pub use self::peer::PeerParams;
+pub use self::reason::{Ineligible, NotAdvertised, SelectionReason};
+pub use self::view::{Advertisement, Page, PathView, PeerCounters, RibEntry, SentRoute, Totals};
+
+/// What the RIB needs to know about the speaker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RibConfig {
+    /// Local AS number.
+    pub local_asn: u32,
+    /// BGP Identifier.
+    pub router_id: Ipv4Addr,
+    /// Cluster ID as a route reflector (RFC 4456 §7).
+    pub cluster_id: Ipv4Addr,
+    /// Largest number of paths used at once; 1: no multipath.
+    pub maximum_paths: u8,
+    /// Multipath needs AS paths of equal length only, not equal ones.
+    pub multipath_relax: bool,
+}
+
+/// What an UPDATE did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpdateOutcome {
+    /// Prefixes announced.
+    pub announced: u32,
+    /// Prefixes withdrawn, whether or not there was a path.
+    pub withdrawn: u32,
+    /// Announced prefixes that take no part in the decision.
+    pub ineligible: u32,
+    /// The family in which the peer now has more accepted prefixes than it may have.
+    pub limit_exceeded: Option<Family>,
+}
+
+/// The routing information base of one speaker.
+#[derive(Debug)]
+pub struct Rib {
+    config: RibConfig,
+    interner: Interner,
+    next_hops: NextHops,
+    peers: Peers,
+    families: [FamilyRib; 2],
+    /// The routes of our own, as they were given.
+    local: BTreeMap<IpNet, OriginatedRoute>,
+    /// Compiled policies in use. Peers with equal policies share one.
+    policies: Vec<Weak<CompiledPolicy>>,
+}
+
+/// What exporting reads and changes, of one family.
+struct Environment<'a> {
+    table: &'a mut Table,
+    interner: &'a mut Interner,
+    peers: &'a Peers,
+    config: &'a RibConfig,
+    now: Time,
+}
+
+/// What exporting reads.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    interner: &'a Interner,
+    peers: &'a Peers,
+    config: &'a RibConfig,
+}
+
+impl Rib {
+    /// An empty RIB.
+    #[must_use]
+    pub fn new(config: RibConfig) -> Self {
+        Self {
+            config,
+            interner: Interner::new(),
+            next_hops: NextHops::default(),
+            peers: Peers::default(),
+            families: [FamilyRib::new(Family::IPV4_UNICAST), FamilyRib::new(Family::IPV6_UNICAST)],
+            local: BTreeMap::new(),
+            policies: Vec::new(),
+        }
+    }
+
+    /// A session reached Established. The peer is sent everything it may have, and then End-of-RIB for each family.
+    pub fn peer_up(&mut self, peer: PeerId, params: PeerParams, now: Time) {
+        debug_assert_ne!(peer, LOCAL, "this number stands for the speaker itself");
+        if self.peers.contains_key(&peer) {
+            self.peer_down(peer, now);
+        }
+        let import = params.import.as_ref().map(|policy| self.compile(policy));
+        let export = params.export.as_ref().map(|policy| self.compile(policy));
+        let state = Peer { params, import, export, counters: Default::default(), next_family: 0 };
+        for family in &mut self.families {
+            if state.params.families.contains(family.family) {
+                let key = GroupKey::new(&state, family.family);
+                family.groups.join(&family.table, peer, key);
+            }
+        }
+        self.peers.insert(peer, state);
+    }
+
+    /// A session ended. All routes of the peer go, and nothing is sent to it any more.
+    pub fn peer_down(&mut self, peer: PeerId, _now: Time) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
+        for (family, counters) in self.families.iter_mut().zip(&state.counters) {
+            family.groups.leave(&mut family.table, &mut self.interner, peer);
+            let mut left = counters.received;
+            let ids = 0..family.table.end();
+            for id in ids {
+                if left == 0 {
+                    break;
+                }
+                if family.remove_at(judges, &mut self.interner, id, peer).is_some() {
+                    left -= 1;
+                }
+            }
+        }
+        self.peers.remove(&peer);
+        self.policies.retain(|policy| policy.strong_count() > 0);
+    }
+
+    /// Takes the routes of one UPDATE in.
+    pub fn handle_update(&mut self, peer: PeerId, update: &Update<'_>, now: Time) -> UpdateOutcome {
+        let mut outcome = UpdateOutcome::default();
+        for unreach in update.withdrawn() {
+            outcome.withdrawn += self.withdraw(peer, unreach.family(), unreach.prefixes);
+        }
+        for reach in update.announced() {
+            let family = reach.family();
+            let received = if update.attributes.next_hop == Some(reach.next_hop) {
+                self.interner.intern(&update.attributes)
+            } else {
+                let next_hop = Some(reach.next_hop);
+                self.interner.intern_owned(PathAttributes { next_hop, ..update.attributes.clone() })
+            };
+            let (announced, ineligible) = self.announce(peer, family, received, reach.prefixes, now);
+            self.interner.release(received);
+            outcome.announced += announced;
+            outcome.ineligible += ineligible;
+            outcome.limit_exceeded = outcome.limit_exceeded.or_else(|| self.limit_exceeded(peer, family));
+        }
+        outcome
+    }
+
+    /// Replaces the routes that the speaker originates. Only differences count. Of several routes with one prefix the
+    /// first counts.
+    pub fn set_local_routes(&mut self, routes: Vec<OriginatedRoute>, now: Time) {
+        let mut wanted = BTreeMap::new();
+        for route in routes {
+            wanted.entry(route.prefix.trunc()).or_insert(route);
+        }
+        let before = std::mem::take(&mut self.local);
+        let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
+        for prefix in before.keys().filter(|prefix| !wanted.contains_key(prefix)) {
+            let family = family_mut(&mut self.families, Family::of(prefix));
+            family.remove(judges, &mut self.interner, prefix, LOCAL);
+        }
+        for (prefix, route) in &wanted {
+            if before.get(prefix) == Some(route) {
+                continue;
+            }
+            let attributes = self.interner.intern_owned(attributes_of(route));
+            let arrival = Arrival {
+                peer: LOCAL,
+                received: attributes,
+                effective: attributes,
+                standing: Standing::Eligible,
+                at: now,
+            };
+            family_mut(&mut self.families, Family::of(prefix)).insert(
+                judges,
+                &mut self.interner,
+                prefix,
+                arrival,
+            );
+            self.interner.release(attributes);
+        }
+        self.local = wanted;
+    }
+
+    /// Changes how many prefixes a peer may have. Gives back a family in which it already has more.
+    pub fn set_max_prefixes(&mut self, peer: PeerId, max_prefixes: Option<u32>) -> Option<Family> {
+        self.peers.get_mut(&peer)?.params.max_prefixes = max_prefixes;
+        let families = self.families.iter().map(|family| family.family);
+        families.filter_map(|family| self.limit_exceeded(peer, family)).next()
+    }
+
+    /// A peer asked for its routes again (RFC 2918).
+    pub fn refresh_out(&mut self, peer: PeerId, family: Family, now: Time) {
+        let Some(family) = self.families.iter_mut().find(|rib| rib.family == family) else { return };
+        let mut env = Environment {
+            table: &mut family.table,
+            interner: &mut self.interner,
+            peers: &self.peers,
+            config: &self.config,
+            now,
+        };
+        family.groups.refresh(&mut env, peer);
+    }
+
+    /// Whether [`Rib::poll_output`] may have something for a peer. End-of-RIB counts. It may turn out to be nothing: a
+    /// change whose export changes nothing is found out only then.
+    #[must_use]
+    pub fn has_output(&self, peer: PeerId) -> bool {
+        self.families.iter().any(|family| family.groups.has_output(peer))
+    }
+
+    /// The next message for a peer, whole and ready to be sent.
+    pub fn poll_output(&mut self, peer: PeerId, now: Time) -> Option<Bytes> {
+        let first = self.peers.get(&peer)?.next_family;
+        for turn in [first, 1 - first] {
+            let Some(family) = self.families.get_mut(turn) else { continue };
+            let mut env = Environment {
+                table: &mut family.table,
+                interner: &mut self.interner,
+                peers: &self.peers,
+                config: &self.config,
+                now,
+            };
+            if let Some(message) = family.groups.poll(&mut env, peer) {
+                if let Some(state) = self.peers.get_mut(&peer) {
+                    state.next_family = 1 - turn;
+                }
+                return Some(message);
+            }
+        }
+        None
+    }
+
+    /// Takes prefixes of a peer out. Returns how many it looked at.
+    fn withdraw(&mut self, peer: PeerId, family: Family, prefixes: impl Iterator<Item = IpNet>) -> u32 {
+        let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
+        let family = family_mut(&mut self.families, family);
+        let (mut seen, mut gone) = (0, peer::PathCounters::default());
+        for prefix in prefixes {
+            seen += 1;
+            if let Some(standing) = family.remove(judges, &mut self.interner, &prefix, peer) {
+                gone.add(standing.reason());
+            }
+        }
+        let family = family.family;
+        self.count(peer, family, |counters| counters.subtract_all(&gone));
+        seen
+    }
+
+    /// Puts paths of a peer in. Returns how many, and how many of them are ineligible.
+    fn announce(
+        &mut self,
+        id: PeerId,
+        family: Family,
+        received: AttrId,
+        prefixes: impl Iterator<Item = IpNet>,
+        now: Time,
+    ) -> (u32, u32) {
+        let Some(peer) = self.peers.get(&id).filter(|peer| peer.params.families.contains(family)) else {
+            return (0, 0);
+        };
+        let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
+        let rib = family_mut(&mut self.families, family);
+        let mut import = Import::new(judges, &mut self.interner, peer, received);
+        let (mut seen, mut ineligible) = (0, 0);
+        let (mut came, mut gone) = (peer::PathCounters::default(), peer::PathCounters::default());
+        for prefix in prefixes {
+            let (effective, standing) = import.apply(&mut self.interner, peer, &prefix);
+            seen += 1;
+            ineligible += u32::from(!standing.is_eligible());
+            let arrival = Arrival { peer: id, received, effective, standing, at: now };
+            match rib.insert(judges, &mut self.interner, &prefix, arrival) {
+                Replaced::Equal => {}
+                Replaced::Nothing => came.add(standing.reason()),
+                Replaced::Path(old) => {
+                    came.add(standing.reason());
+                    gone.add(old.reason());
+                }
+            }
+        }
+        import.finish(&mut self.interner);
+        self.count(id, family, |counters| {
+            counters.add_all(&came);
+            counters.subtract_all(&gone);
+        });
+        (seen, ineligible)
+    }
+
+    fn limit_exceeded(&self, peer: PeerId, family: Family) -> Option<Family> {
+        let state = self.peers.get(&peer)?;
+        let counters = state.counters.get(family_index(family))?;
+        (counters.accepted() > state.params.max_prefixes?).then_some(family)
+    }
+
+    fn count(&mut self, peer: PeerId, family: Family, change: impl FnOnce(&mut peer::PathCounters)) {
+        if let Some(state) = self.peers.get_mut(&peer)
+            && let Some(counters) = state.counters.get_mut(family_index(family))
+        {
+            change(counters);
+        }
+    }
+
+    /// The compiled form of a policy, shared with every peer whose policy decides alike.
+    fn compile(&mut self, policy: &Arc<Policy>) -> Arc<CompiledPolicy> {
+        let known = self.policies.iter().filter_map(Weak::upgrade).find(|known| known.decides_as(policy));
+        known.unwrap_or_else(|| {
+            let compiled = Arc::new(CompiledPolicy::new(Arc::clone(policy)));
+            self.policies.push(Arc::downgrade(&compiled));
+            compiled
+        })
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader { interner: &self.interner, peers: &self.peers, config: &self.config }
+    }
+}
+
+impl Environment<'_> {
+    fn reader(&self) -> Reader<'_> {
+        Reader { interner: self.interner, peers: self.peers, config: self.config }
+    }
+
+    /// The time in seconds.
+    fn seconds(&self) -> u32 {
+        u32::try_from(self.now.as_nanos() / NANOS_PER_SECOND).unwrap_or(u32::MAX)
+    }
+}
+
+impl Reader<'_> {
+    fn source(&self, peer: PeerId) -> Source {
+        Source::of(peer, self.peers, self.config.router_id)
+    }
+}
+
+/// The attributes of a route of our own, before any session is known.
+fn attributes_of(route: &OriginatedRoute) -> PathAttributes {
+    PathAttributes {
+        origin: route.origin,
+        next_hop: route.next_hop.map(NextHop::from),
+        med: route.med,
+        local_pref: route.local_preference,
+        communities: route.communities.iter().copied().collect(),
+        large_communities: route.large_communities.iter().copied().collect(),
+        ..PathAttributes::default()
+    }
+}
+
+/// Position of a family in everything that is kept per family.
+const fn family_index(family: Family) -> usize {
+    if family.afi == Family::IPV6_UNICAST.afi { 1 } else { 0 }
+}
+
+const fn family_mut(families: &mut [FamilyRib; 2], family: Family) -> &mut FamilyRib {
+    let [v4, v6] = families;
+    if family_index(family) == 1 { v6 } else { v4 }
+}
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests;
