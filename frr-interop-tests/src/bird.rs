@@ -128,6 +128,8 @@ fn attribute(path: &mut SeenPath, key: &str, value: &str) -> Result<()> {
             let Ok(code) = u8::from_str_radix(code, 16) else { return Ok(()) };
             let value = value
                 .split_whitespace()
+                // A long value is cut: `00 01 ...`.
+                .take_while(|byte| *byte != "...")
                 .map(|byte| u8::from_str_radix(byte, 16).context("no byte"))
                 .collect::<Result<_>>()?;
             let flags = flags.contains('t').then_some(0xc0);

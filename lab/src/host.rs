@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, ensure};
 
 use crate::lab::LinkEnd;
-use crate::namespace::{self, Namespace, ip};
+use crate::namespace::{self, Namespace};
 use crate::{Bgpd, Bird, Daemon, Frr, GoBgp};
 
 /// A handle to a host; clones are the same host.
@@ -111,9 +111,7 @@ impl Host {
 
     /// `ip` on this host.
     pub fn ip(&self, args: &[&str]) -> Result<String> {
-        let mut full = vec!["-n", self.netns()];
-        full.extend(args);
-        ip(&full)
+        self.0.namespace.ip(args).with_context(|| format!("on host {}", self.0.name))
     }
 
     /// Sets a kernel setting of this host, for example `net.ipv4.ip_forward`.

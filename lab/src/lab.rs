@@ -160,6 +160,10 @@ impl Drop for Lab {
         for host in self.hosts.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             host.remove();
         }
+        // Whatever a failed step left half-made.
+        for name in namespace::names_with(&self.prefix) {
+            namespace::remove(&name);
+        }
         let _ = fs::remove_dir_all(&self.folder);
         guardian.dismiss();
     }

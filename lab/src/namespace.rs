@@ -30,9 +30,13 @@ impl Namespace {
     /// time to wait for their absence.
     pub(crate) fn create(name: &str) -> Result<Self> {
         ip(&["netns", "add", name])?;
+        Self::prepare(name).inspect_err(|_| remove(name))
+    }
+
+    fn prepare(name: &str) -> Result<Self> {
         let handle = File::open(path_of(name)).with_context(|| format!("opening namespace {name}"))?;
         let namespace = Self { name: name.to_owned(), handle };
-        ip(&["-n", name, "link", "set", "lo", "up"])?;
+        namespace.ip(&["link", "set", "lo", "up"])?;
         for which in ["all", "default"] {
             namespace.sysctl(&format!("net.ipv6.conf.{which}.accept_dad"), "0")?;
         }
@@ -56,6 +60,11 @@ impl Namespace {
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         })
+    }
+
+    /// Runs `ip` inside the namespace. `ip -n` would do too, but makes a mount namespace each time.
+    pub(crate) fn ip(&self, args: &[&str]) -> Result<String> {
+        self.enter(|| ip(args))?
     }
 
     /// Sets a kernel setting of this namespace; dots in the key separate folders, as with `sysctl`.

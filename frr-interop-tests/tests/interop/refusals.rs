@@ -60,8 +60,8 @@ fn an_unknown_address_gets_no_session() {
         let bird = star.peer(2)?.bird(&bird(2, 65_002, "10.0.2.1", Wants::default()))?;
         let before = bird.wait_established("10.0.2.1")?;
         // The stranger has the right ASN and link, but not the address that rutter knows.
-        star.peer(1)?.ip(&["addr", "add", "10.0.1.66/24", "dev", "eth0"])?;
         star.peer(1)?.ip(&["addr", "del", "10.0.1.2/24", "dev", "eth0"])?;
+        star.peer(1)?.ip(&["addr", "add", "10.0.1.66/24", "dev", "eth0"])?;
         let frr = star.peer(1)?.frr(&frr(1, 65_001, "10.0.1.1", Wants::default()))?;
         frr.ensure_absent_for("203.0.113.0/24", Duration::from_secs(3))?;
         let session = frr.session("10.0.1.1".parse()?)?;
@@ -79,20 +79,20 @@ fn the_right_password_opens_and_a_wrong_one_does_not() {
     run("md5", &["frr", "bird", "gobgp"], |star| {
         let neighbor = |link: usize| {
             let asn = 65_000 + u32::try_from(link).unwrap_or_default();
-            over_v4(link, asn).with("password: correct horse")
+            over_v4(link, asn).with("password: correct-horse")
         };
         let neighbors = [neighbor(1), neighbor(2), neighbor(3)];
         let _bgpd = star.bgpd(&rutter(RUTTER, &neighbors, &["prefix: 203.0.113.0/24"]))?;
         let wants = |session| Wants { session, ..Wants::default() };
-        let good = star.peer(2)?.bird(&bird(2, 65_002, "10.0.2.1", wants("password \"correct horse\";")))?;
+        let good = star.peer(2)?.bird(&bird(2, 65_002, "10.0.2.1", wants("password \"correct-horse\";")))?;
         let gobgp =
-            star.peer(3)?.gobgp(&gobgp(3, 65_003, "10.0.3.1", wants("auth-password = \"correct horse\"")))?;
+            star.peer(3)?.gobgp(&gobgp(3, 65_003, "10.0.3.1", wants("auth-password = \"correct-horse\"")))?;
         let bad = wants(" neighbor 10.0.1.1 password battery");
         let frr = star.peer(1)?.frr(&frr(1, 65_001, "10.0.1.1", bad))?;
         good.wait_path("203.0.113.0/24")?;
         gobgp.wait_path("203.0.113.0/24")?;
         frr.ensure_absent_for("203.0.113.0/24", Duration::from_secs(3))?;
-        frr.configure(&["router bgp 65001", "neighbor 10.0.1.1 password correct horse"])?;
+        frr.configure(&["router bgp 65001", "neighbor 10.0.1.1 password correct-horse"])?;
         frr.wait_path("203.0.113.0/24")?;
         // rutter with a password must not talk to a peer without one.
         frr.configure(&["router bgp 65001", "no neighbor 10.0.1.1 password"])?;
@@ -137,13 +137,13 @@ fn nonsense_in_the_open_is_named() {
             ("hold time 2", open(65_001, 2, [10, 0, 1, 2].into()), (2, 6)),
         ];
         for (what, body, (code, subcode)) in cases {
-            let told = told(star, |raw| raw.send(OPEN, &body))?;
+            let told = told(star, what, |raw| raw.send(OPEN, &body))?;
             ensure!((told.0, told.1) == (code, subcode), "{what}: NOTIFICATION {told:?}");
             if what == "version 3" {
                 ensure!(told.2 == [0, 4], "the version that rutter speaks is missing: {told:?}");
             }
         }
-        let told = told(star, |raw| raw.send(KEEPALIVE, &[]))?;
+        let told = told(star, "KEEPALIVE instead of OPEN", |raw| raw.send(KEEPALIVE, &[]))?;
         ensure!(told.0 == 5, "KEEPALIVE instead of OPEN: NOTIFICATION {told:?}");
         // After all this an honest neighbour is still welcome.
         honest(star)
@@ -169,7 +169,7 @@ fn broken_headers_are_named() {
             ("type 9", header(0xff, 19, 9), (1, 3)),
         ];
         for (what, bytes, (code, subcode)) in cases {
-            let told = told(star, |raw| {
+            let told = told(star, what, |raw| {
                 raw.establish(65_001, [10, 0, 1, 2].into())?;
                 raw.send_bytes(&bytes)
             })?;
@@ -181,8 +181,8 @@ fn broken_headers_are_named() {
 
 /// Connects, does `work`, and returns the NOTIFICATION that follows. A neighbour that was just refused may have to wait
 /// until rutter takes it again, so a connection that is cut without a word is tried once more.
-fn told(star: &Star, work: impl Fn(&mut RawPeer) -> Result<()>) -> Result<(u8, u8, Vec<u8>)> {
-    wait_for(PATIENCE, "rutter to take the connection and to refuse what it got", || {
+fn told(star: &Star, what: &str, work: impl Fn(&mut RawPeer) -> Result<()>) -> Result<(u8, u8, Vec<u8>)> {
+    wait_for(PATIENCE, &format!("a NOTIFICATION about {what}"), || {
         let mut raw = RawPeer::connect(star.peer(1)?, "10.0.1.1")?;
         work(&mut raw)?;
         raw.expect_notification(Duration::from_secs(5))
