@@ -87,6 +87,8 @@ pub enum ClientError {
         status: u16,
         /// Its reason.
         body: ErrorBody,
+        /// The same as it came.
+        raw: String,
     },
     /// The answer does not have the expected shape: client and daemon differ in version.
     #[error(
@@ -308,6 +310,7 @@ impl Client {
             server: self.server,
             status: status.as_u16(),
             body: refusal(status, &body),
+            raw: String::from_utf8_lossy(&body).into_owned(),
         })
     }
 
@@ -343,7 +346,12 @@ fn refusal(status: StatusCode, body: &[u8]) -> ErrorBody {
     serde_json::from_slice(body).unwrap_or_else(|_not_ours| {
         let text = String::from_utf8_lossy(body);
         let text = text.trim();
-        ErrorBody::new(if text.is_empty() { status.to_string() } else { format!("{status}: {text}") })
+        ErrorBody::new(match text {
+            "" => status.to_string(),
+            // A show command as text refuses as FRR does.
+            _ if text.starts_with('%') => text.to_owned(),
+            _ => format!("{status}: {text}"),
+        })
     })
 }
 

@@ -5,6 +5,8 @@
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
+use bgp_wire::{NextHop, PathAttributes};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -121,6 +123,43 @@ pub struct WireRoute {
     /// Why the route is not used, in words. rutter's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_best_reason: Option<String>,
+}
+
+impl WireRoute {
+    /// A route from the attributes in its UPDATE. Marks are left to the caller.
+    #[must_use]
+    pub fn new(prefix: IpNet, attributes: &PathAttributes) -> Self {
+        let (mut next_hop, mut next_hop_global, mut next_hop_link_local) = (None, None, None);
+        match attributes.next_hop {
+            Some(NextHop::V4(address)) => next_hop = Some(address.into()),
+            Some(NextHop::V6 { global, link_local }) => {
+                next_hop_global = Some(global.into());
+                next_hop_link_local = link_local.map(IpAddr::from);
+            }
+            None => {}
+        }
+        Self {
+            addr_prefix: prefix.addr(),
+            prefix_len: prefix.prefix_len(),
+            network: prefix.to_string(),
+            next_hop,
+            next_hop_global,
+            next_hop_link_local,
+            metric: attributes.med,
+            loc_prf: attributes.local_pref,
+            weight: 0,
+            path: attributes.as_path.to_string(),
+            origin: attributes.origin.into(),
+            community: Communities::of(&attributes.communities),
+            extended_community: ExtendedCommunities::of(&attributes.extended_communities),
+            large_community: Communities::of(&attributes.large_communities),
+            valid: false,
+            best: false,
+            multipath: false,
+            internal: false,
+            not_best_reason: None,
+        }
+    }
 }
 
 impl AdvertisedRoutes {

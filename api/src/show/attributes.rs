@@ -2,6 +2,9 @@
 //!
 //! Invariant: the `string` of a list and its `list` hold the same values in the same order.
 
+use std::fmt;
+
+use bgp_wire::{CommunitySet, SegmentKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -65,6 +68,27 @@ pub struct AsPath {
     pub length: u32,
 }
 
+impl From<&bgp_wire::AsPath> for AsPath {
+    fn from(path: &bgp_wire::AsPath) -> Self {
+        let segments: Vec<Segment> = path.segments().map(Segment::from).collect();
+        let string = if segments.is_empty() { "Local".to_owned() } else { path.to_string() };
+        let length = u32::try_from(path.hop_count()).unwrap_or(u32::MAX);
+        Self { string, segments, length }
+    }
+}
+
+impl From<bgp_wire::Segment<'_>> for Segment {
+    fn from(segment: bgp_wire::Segment<'_>) -> Self {
+        let kind = match segment.kind {
+            SegmentKind::Sequence => SegmentType::AsSequence,
+            SegmentKind::Set => SegmentType::AsSet,
+            SegmentKind::ConfedSequence => SegmentType::AsConfedSequence,
+            SegmentKind::ConfedSet => SegmentType::AsConfedSet,
+        };
+        Self { r#type: kind, list: segment.asns().collect() }
+    }
+}
+
 /// One segment of an AS_PATH.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ShowAsPathSegment)]
@@ -120,6 +144,11 @@ impl Communities {
         Some(Self::new(texts)).filter(|all| !all.list.is_empty())
     }
 
+    /// From an attribute; nothing if it has none.
+    pub fn of<T: fmt::Display + Copy + Ord>(set: &CommunitySet<T>) -> Option<Self> {
+        Self::non_empty(set.iter().map(T::to_string))
+    }
+
     /// Whether this community, written as in [`Self::string`], is among them.
     #[must_use]
     pub fn contains(&self, text: &str) -> bool {
@@ -133,6 +162,15 @@ impl Communities {
 pub struct ExtendedCommunities {
     /// All of them, separated by blanks: `RT:65001:500`.
     pub string: String,
+}
+
+impl ExtendedCommunities {
+    /// From an attribute; nothing if it has none.
+    #[must_use]
+    pub fn of(set: &CommunitySet<bgp_wire::ExtendedCommunity>) -> Option<Self> {
+        let all: Vec<_> = set.iter().map(ToString::to_string).collect();
+        (!all.is_empty()).then(|| Self { string: all.join(" ") })
+    }
 }
 
 /// `no-export` becomes `noExport`; `65002:100` stays.
@@ -149,7 +187,17 @@ fn camel_case(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Communities;
+    use super::*;
+
+    #[test]
+    fn an_as_path_from_the_wire() {
+        let path: bgp_wire::AsPath = "65001 65002 {65003,65004}".parse().expect("a path");
+        let shown = AsPath::from(&path);
+        assert_eq!((shown.string.as_str(), shown.length), ("65001 65002 {65003,65004}", 3));
+        assert_eq!(shown.segments[1], Segment { r#type: SegmentType::AsSet, list: vec![65003, 65004] });
+        let own = AsPath::from(&bgp_wire::AsPath::default());
+        assert_eq!((own.string.as_str(), own.length, own.segments.len()), ("Local", 0, 0));
+    }
 
     #[test]
     fn well_known_names_have_two_spellings() {

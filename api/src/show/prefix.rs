@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
+use bgp_wire::PathAttributes;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -134,6 +135,44 @@ pub struct PathDetail {
     /// Why the route exists, from its owner: `Service default/web LoadBalancerIP`. rutter's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+}
+
+impl PathDetail {
+    /// A path with everything that its attributes tell. Marks, next hops and version are left to the caller.
+    #[must_use]
+    pub fn new(attributes: &PathAttributes, peer: PathPeer, last_update: LastUpdate) -> Self {
+        let clusters = attributes.cluster_list.to_vec();
+        Self {
+            aspath: AsPath::from(&attributes.as_path),
+            suppressed: false,
+            stale: false,
+            aggregator_as: attributes.aggregator.as_ref().map(|aggregator| aggregator.asn),
+            aggregator_id: attributes.aggregator.as_ref().map(|aggregator| aggregator.address),
+            origin: attributes.origin.into(),
+            metric: attributes.med,
+            loc_prf: attributes.local_pref,
+            weight: None,
+            valid: false,
+            version: 0,
+            sourced: false,
+            aggregated: false,
+            local: false,
+            atomic_aggregate: attributes.atomic_aggregate,
+            multipath: false,
+            bestpath: None,
+            community: Communities::of(&attributes.communities),
+            extended_community: ExtendedCommunities::of(&attributes.extended_communities),
+            large_community: Communities::of(&attributes.large_communities),
+            originator_id: attributes.originator_id,
+            cluster_list: (!clusters.is_empty()).then_some(ClusterList { list: clusters }),
+            last_update,
+            graceful_restart_seconds_remaining: None,
+            nexthops: Vec::new(),
+            peer,
+            not_best_reason: None,
+            source: None,
+        }
+    }
 }
 
 /// What a winner won.

@@ -7,6 +7,8 @@
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
+use bgp_wire::PathAttributes;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -109,6 +111,39 @@ pub struct Path {
     pub not_best_reason: Option<String>,
 }
 
+impl Path {
+    /// A path with everything that its attributes tell. Marks, version, peer and next hop are left to the caller; it
+    /// counts as an own route until they are set.
+    #[must_use]
+    pub fn new(prefix: IpNet, attributes: &PathAttributes) -> Self {
+        Self {
+            removed: false,
+            stale: false,
+            suppressed: false,
+            valid: false,
+            bestpath: false,
+            selection_reason: None,
+            multipath: false,
+            path_from: PathFrom::External,
+            prefix: prefix.addr(),
+            prefix_len: prefix.prefix_len(),
+            network: prefix.to_string(),
+            version: 0,
+            metric: attributes.med,
+            loc_prf: attributes.local_pref,
+            weight: OWN_WEIGHT,
+            peer_id: "(unspec)".to_owned(),
+            path: attributes.as_path.to_string(),
+            origin: attributes.origin.into(),
+            nexthops: Vec::new(),
+            not_best_reason: None,
+        }
+    }
+}
+
+/// FRR's weight of own routes.
+pub const OWN_WEIGHT: u32 = 32768;
+
 /// From which kind of peer a path came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -164,6 +199,26 @@ impl NextHop {
         };
         let (interface, metric, accessible, import_check_enabled) = (None, None, None, None);
         Self { interface, ip, hostname, afi, scope, metric, accessible, import_check_enabled, used: true }
+    }
+
+    /// The next hop of a path, and behind it the link-local one that came with it. `interface` is that of a peer known by
+    /// its interface.
+    #[must_use]
+    pub fn list(next_hop: bgp_wire::NextHop, hostname: Option<&str>, interface: Option<&str>) -> Vec<Self> {
+        let hostname = || hostname.map(str::to_owned);
+        let first = match next_hop {
+            bgp_wire::NextHop::V4(address) => return vec![Self::new(address.into(), hostname())],
+            bgp_wire::NextHop::V6 { global, .. } => Self::new(global.into(), hostname()),
+        };
+        let Some(link_local) = next_hop.link_local() else {
+            return vec![first];
+        };
+        if first.ip == link_local && interface.is_none() {
+            return vec![first];
+        }
+        let mut second = Self::new(link_local.into(), hostname()).link_local(interface.map(str::to_owned));
+        second.used = next_hop.address() == link_local && first.ip != link_local;
+        vec![Self { used: !second.used, ..first }, second]
     }
 
     /// The link-local companion of an IPv6 next hop.
@@ -349,4 +404,42 @@ RPKI validation codes: V valid, I invalid, N Not found
 
 pub(super) fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_hops() {
+        let v6 = |global: &str, link_local: Option<&str>| bgp_wire::NextHop::V6 {
+            global: global.parse().expect("an address"),
+            link_local: link_local.map(|text| text.parse().expect("an address")),
+        };
+        let used = |next_hop, interface| {
+            let hops = NextHop::list(next_hop, Some("tor"), interface);
+            hops.iter().map(|hop| (hop.ip.to_string(), hop.used)).collect::<Vec<_>>()
+        };
+        let hop = |address: &str, used| (address.to_owned(), used);
+        assert_eq!(used(bgp_wire::NextHop::V4([10, 0, 0, 1].into()), None), [hop("10.0.0.1", true)]);
+        assert_eq!(used(v6("fd00::1", None), None), [hop("fd00::1", true)]);
+        assert_eq!(used(v6("fd00::1", Some("fe80::1")), None), [hop("fd00::1", true), hop("fe80::1", false)]);
+        assert_eq!(used(v6("::", Some("fe80::1")), None), [hop("::", false), hop("fe80::1", true)]);
+        assert_eq!(used(v6("fe80::1", None), Some("eth0")), [hop("fe80::1", true), hop("fe80::1", false)]);
+    }
+
+    #[test]
+    fn an_own_route() {
+        let mut path = Path::new("10.0.0.0/24".parse().expect("a prefix"), &PathAttributes::default());
+        path.nexthops = vec![NextHop::new([0, 0, 0, 0].into(), Some("node1".to_owned()))];
+        (path.valid, path.bestpath) = (true, true);
+        let mut out = String::new();
+        Layout::prefix(&mut out, "10.0.0.0/24", &[path]);
+        assert_eq!(out, " *>  10.0.0.0/24      0.0.0.0(node1)                     32768 i\n");
+    }
+
+    #[test]
+    fn an_empty_table_says_so() {
+        assert_eq!(Layout::nothing(0), "No BGP prefixes displayed, 0 exist\n");
+    }
 }
