@@ -161,12 +161,14 @@ impl Peer {
         if conn.queued >= SEND_QUEUE_LEN {
             return None;
         }
-        if !self.refresh_pending.is_empty() && !shared.rib.has_output(self.id) {
+        let mut next = shared.rib.poll_output(self.id, now);
+        if next.is_none() && !self.refresh_pending.is_empty() {
             for family in std::mem::take(&mut self.refresh_pending).iter() {
                 shared.rib.refresh_out(self.id, family, now);
             }
+            next = shared.rib.poll_output(self.id, now);
         }
-        let bytes = shared.rib.poll_output(self.id, now)?;
+        let bytes = next?;
         self.sent.updates += 1;
         self.count_sent(side, bytes.len(), now);
         // RFC 4271 §4.4: an UPDATE says as much as a KEEPALIVE.

@@ -7,6 +7,7 @@
 //! be earlier: deadlines that only move away (a hold timer that each message restarts) are not noted again until the old
 //! one comes.
 
+mod check;
 mod configure;
 mod view;
 

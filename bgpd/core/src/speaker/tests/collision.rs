@@ -9,7 +9,7 @@ fn both(change: impl FnOnce(&mut SpeakerSettings)) -> (Script, ConnId, ConnId) {
     script.connected(dialed);
     let accepted = script.accept().unwrap();
     let opens = |sent: Vec<Sent>| matches!(sent.as_slice(), [Sent::Open(_)]);
-    let mut streams = std::collections::BTreeMap::<_, Vec<u8>>::new();
+    let mut streams = BTreeMap::<_, Vec<u8>>::new();
     while let Some(transmit) = script.speaker.poll_transmit(script.now) {
         streams.entry(transmit.conn).or_default().extend_from_slice(&transmit.bytes);
     }
