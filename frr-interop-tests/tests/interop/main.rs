@@ -18,6 +18,7 @@ mod reflection;
 mod refresh;
 mod refusals;
 mod reload;
+mod scale;
 mod sessions;
 mod well_known;
 mod withdrawals;
