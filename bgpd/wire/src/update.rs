@@ -194,6 +194,8 @@ impl<'c, 'a> Walk<'c, 'a> {
             Err(AttributeFault::Flags { found: flags, expected })
         } else if !row.sender.allows(self.context.peer) {
             Err(AttributeFault::FromExternalPeer)
+        } else if flags & flag::PARTIAL != 0 && row.class != table::Class::OptionalTransitive {
+            Err(AttributeFault::Partial)
         } else {
             let (attributes, carried) = (&mut self.attributes, &mut self.carried);
             (row.decode)(&mut AttributeReader { value, flags, context: self.context, attributes, carried })
