@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 
 use crate::control::{Applied, ErrorBody, Health, IntentSummary};
 use crate::intent::Intent;
+pub use crate::show::command::percent_encode as path_segment;
 
 /// Where bgpd listens unless it was told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/rutter/bgpd.sock";
@@ -324,21 +325,6 @@ impl Client {
         }
         ClientError::Unreachable { server: self.server, socket: self.socket.clone(), advice, source }
     }
-}
-
-/// Percent-encodes everything that may not stand inside one segment of a path (RFC 3986 §3.3): a `/` becomes `%2F`.
-#[must_use]
-pub fn path_segment(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
-                encoded.push(char::from(byte));
-            }
-            other => encoded.push_str(&format!("%{other:02X}")),
-        }
-    }
-    encoded
 }
 
 /// bgpd always sends an [`ErrorBody`]; a proxy or an older bgpd may not.

@@ -8,6 +8,7 @@
 
 pub mod adjacency;
 pub mod attributes;
+pub mod command;
 pub mod neighbor;
 pub mod ordered;
 pub mod prefix;

@@ -372,12 +372,12 @@ impl Actions {
 fn check_communities(communities: &[String], at: &Path) -> Result<(), InvalidIntent> {
     const EXPECTED: &str = "a community; write ASN:VALUE (each 0 to 65535), a 32-bit number or a well-known name \
                             such as no-export";
-    each(communities, at, EXPECTED, is_community)
+    each(communities, at, EXPECTED, |text| text.parse::<bgp_wire::Community>().is_ok())
 }
 
 fn check_large_communities(communities: &[String], at: &Path) -> Result<(), InvalidIntent> {
     const EXPECTED: &str = "a large community; write GLOBAL:LOCAL1:LOCAL2, each 0 to 4294967295";
-    each(communities, at, EXPECTED, is_large_community)
+    each(communities, at, EXPECTED, |text| text.parse::<bgp_wire::LargeCommunity>().is_ok())
 }
 
 fn each(
@@ -390,20 +390,6 @@ fn each(
         Some(index) => at.index(index).fail(Problem::Malformed { value: texts[index].clone(), expected }),
         None => Ok(()),
     }
-}
-
-fn is_community(text: &str) -> bool {
-    const WELL_KNOWN: [&str; 7] =
-        ["graceful-shutdown", "accept-own", "blackhole", "no-export", "no-advertise", "local-AS", "no-peer"];
-    match text.split_once(':') {
-        Some((asn, value)) => asn.parse::<u16>().is_ok() && value.parse::<u16>().is_ok(),
-        None => text.parse::<u32>().is_ok() || WELL_KNOWN.contains(&text),
-    }
-}
-
-fn is_large_community(text: &str) -> bool {
-    let parts: Vec<_> = text.split(':').collect();
-    parts.len() == 3 && parts.iter().all(|part| part.parse::<u32>().is_ok())
 }
 
 fn needs_scope(address: IpAddr) -> bool {
