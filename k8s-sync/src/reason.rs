@@ -78,8 +78,8 @@ reasons! {
     Warning NamespaceIgnored { namespace: String } => "the kind is cluster-scoped; namespace {namespace:?} is ignored";
     /// A kind that is not used.
     Info KindNotUsed { kind: String } => "{kind} is not used for BGP and is skipped";
-    /// A kind that a later release will use.
-    Warning KindNotYetUsed { kind: String, instead: &'static str } => "{kind} is not used yet; {instead}";
+    /// A kind that is not read although one might expect it.
+    Warning KindNotRead { kind: String, instead: &'static str } => "{kind} is not read; {instead}";
     /// A kind or version that exists nowhere, or no longer.
     Error KindUnknown { kind: String, instead: &'static str } => "{kind} is not known; {instead}";
     /// The same object stands in two places.
@@ -184,6 +184,8 @@ reasons! {
     // What is advertised.
     /// Families absent: nothing is advertised.
     Info FamiliesAbsent => "families is absent: IPv4 and IPv6 unicast are negotiated and nothing is advertised; list families with advertisements to advertise";
+    /// No peer configuration is named.
+    Info PeerConfigRefAbsent { peer: String } => "peer {peer} has no peerConfigRef: defaults apply, and nothing is advertised to it";
     /// A family without advertisements.
     Info AdvertisementsAbsent => "advertisements is absent: nothing is advertised in this family; write {{}} to select every CiliumBGPAdvertisement";
     /// A selector that selects no advertisement.
@@ -217,11 +219,11 @@ reasons! {
     /// The type is not exposed.
     Info ServiceTypeNotExposed { kind: &'static str, exposed: String } => "{kind} is not exposed: annotation service.cilium.io/type is {exposed:?}";
     /// A word that the annotation does not know.
-    Warning ServiceTypeUnknown { value: String } => "annotation service.cilium.io/type: {value:?} is not ClusterIP, NodePort or LoadBalancer and exposes nothing";
+    Warning ServiceTypeUnknown { value: String } => "annotation service.cilium.io/type: {value:?} is not ClusterIP, NodePort or LoadBalancer; the annotation is ignored";
     /// Hidden on this node.
     Info ServiceHiddenOnNode { annotation: &'static str, value: String } => "annotation {annotation} {value:?} does not match the node";
     /// The node selector cannot be read.
-    Warning ServiceNodeSelectorInvalid { value: String } => "annotation service.cilium.io/node-selector {value:?} is no label selector; the service is hidden on all nodes";
+    Warning ServiceNodeSelectorInvalid { value: String } => "annotation service.cilium.io/node-selector {value:?} is no label selector; the annotation is ignored";
     /// Another load balancer's class.
     Info LoadBalancerClassOther { class: String } => "loadBalancerClass {class:?} belongs to another implementation; only io.cilium/bgp-control-plane or none is advertised";
     /// No address assigned yet.

@@ -38,10 +38,14 @@ pub struct Directory {
     first_seen: BTreeMap<ObjectRef, Timestamp>,
     report: Report,
     snapshot: Arc<Snapshot>,
+    /// Whether the directory itself has ever been read.
+    seen: bool,
 }
 
 #[derive(Debug, Default)]
 struct File {
+    /// Whether it was right as a whole at least once, so that what it holds is what its author last meant.
+    ever_right: bool,
     /// Hash of the text as last read.
     text: Option<u64>,
     held: BTreeMap<ObjectRef, Held>,
@@ -77,6 +81,7 @@ impl Directory {
             first_seen: BTreeMap::new(),
             report: Report::default(),
             snapshot: Arc::default(),
+            seen: false,
         }
     }
 
@@ -93,6 +98,8 @@ impl Directory {
         let mut scan = Scan::default();
         match scan.directory(&self.root, Path::new(""), 0) {
             Ok(()) => {
+                changed |= !self.seen;
+                self.seen = true;
                 let gone: Vec<PathBuf> =
                     self.files.keys().filter(|file| !scan.covers(file)).cloned().collect();
                 for file in gone {
@@ -126,6 +133,13 @@ impl Directory {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot)
+    }
+
+    /// Whether everything that the files mean is known. It is not before the directory has been read, nor while a file has
+    /// been wrong ever since this process first saw it: what it held before that, nobody here can tell.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.seen && self.files.values().all(|file| file.ever_right)
     }
 
     /// What is wrong with the files.
@@ -265,6 +279,7 @@ impl File {
             held.insert(key, Held { object, line, lines: Arc::new(lines) });
         }
         self.held = held;
+        self.ever_right |= !keeps_all;
     }
 
     fn set_findings(&mut self, findings: Vec<Finding>) -> bool {
@@ -321,12 +336,12 @@ impl Scan {
             let Ok(metadata) = fs::metadata(root.join(&path)) else { continue };
             if metadata.is_file() && is_manifest(&path) {
                 self.files.insert(path);
-            } else if metadata.is_dir() && depth < MAX_DEPTH {
-                if let Err(error) = self.directory(root, &path, depth + 1) {
-                    if error.kind() != io::ErrorKind::NotFound {
-                        self.unreadable.push((path, error));
-                    }
-                }
+            } else if metadata.is_dir()
+                && depth < MAX_DEPTH
+                && let Err(error) = self.directory(root, &path, depth + 1)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                self.unreadable.push((path, error));
             }
         }
         Ok(())
@@ -343,5 +358,4 @@ fn is_manifest(path: &Path) -> bool {
 }
 
 #[cfg(test)]
-#[path = "directory_tests.rs"]
 mod tests;

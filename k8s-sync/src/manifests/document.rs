@@ -310,5 +310,4 @@ impl Document {
 }
 
 #[cfg(test)]
-#[path = "document_tests.rs"]
 mod tests;

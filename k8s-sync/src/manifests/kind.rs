@@ -86,7 +86,7 @@ pub(crate) fn lookup(api_version: &str, kind: &str) -> Lookup {
             Lookup::Skipped(unknown(full, "write apiVersion: discovery.k8s.io/v1"))
         }
         ("", "Node" | "Service" | "Secret") => Lookup::Skipped(unknown(full, "write apiVersion: v1")),
-        ("", "Endpoints") => Lookup::Skipped(Reason::KindNotYetUsed {
+        ("", "Endpoints") => Lookup::Skipped(Reason::KindNotRead {
             kind: full,
             instead: "Endpoints are deprecated; write an EndpointSlice (discovery.k8s.io/v1) with the label \
                       kubernetes.io/service-name",
@@ -122,12 +122,12 @@ fn lookup_cilium(version: &str, kind: &str) -> Lookup {
             "no Cilium has it; write a CiliumBGPClusterConfig with the localASN and the peers, and a \
              CiliumBGPPeerConfig with authSecretRef and families, all cilium.io/v2",
         )),
-        "CiliumLoadBalancerIPPool" => Lookup::Skipped(Reason::KindNotYetUsed {
+        "CiliumLoadBalancerIPPool" => Lookup::Skipped(Reason::KindNotRead {
             kind: full,
             instead: "until LB IPAM is there, write the address into status.loadBalancer.ingress of the Service",
         }),
         "CiliumPodIPPool" | "CiliumL2AnnouncementPolicy" | "CiliumEgressGatewayPolicy" => {
-            Lookup::Skipped(Reason::KindNotYetUsed { kind: full, instead: "it will be by a later release" })
+            Lookup::Skipped(Reason::KindNotRead { kind: full, instead: "a later release will" })
         }
         _ if looks_like_ours(kind) => Lookup::Skipped(unknown(
             full,

@@ -151,7 +151,7 @@ fn build(
         else {
             continue;
         };
-        if let Err(finding) = admit(&scope.author, &instance, &peer, &path) {
+        if let Some(finding) = objection(&scope.author, &instance, &peer, &path) {
             report.add(finding);
             continue;
         }
@@ -202,21 +202,19 @@ fn shell(
     Some(instance)
 }
 
-/// Whether bgpd would take the peer: no address twice, and bgpd's own rules.
-fn admit(author: &ObjectRef, instance: &Instance, peer: &Peer, path: &str) -> Result<(), Finding> {
+/// Why bgpd would not take the peer: an address twice, or bgpd's own rules.
+fn objection(author: &ObjectRef, instance: &Instance, peer: &Peer, path: &str) -> Option<Finding> {
     let same = |other: &&Peer| other.address == peer.address && other.interface == peer.interface;
     if let Some(other) = instance.peers.iter().find(same) {
         let (other, address) = (other.name.clone(), peer.address.to_string());
         let reason = Reason::PeerAddressTaken { peer: peer.name.clone(), other, address };
-        return Err(Finding::on(author, format!("{path}.peerAddress"), reason));
+        return Some(Finding::on(author, format!("{path}.peerAddress"), reason));
     }
-    let mut alone = Instance { routes: Vec::new(), peers: vec![peer.clone()], ..instance.clone() };
-    alone.listen_port = instance.listen_port;
-    Intent { hold_seconds: None, instances: vec![alone] }.validate().map_err(|invalid| {
-        let field = invalid.field.trim_start_matches("instances[0].peers[0].");
-        let problem = format!("{field}: {}", invalid.problem);
-        Finding::on(author, path, Reason::NotAccepted { what: format!("peer {}", peer.name), problem })
-    })
+    let alone = Instance { routes: Vec::new(), peers: vec![peer.clone()], ..instance.clone() };
+    let invalid = Intent { hold_seconds: None, instances: vec![alone] }.validate().err()?;
+    let field = invalid.field.trim_start_matches("instances[0].peers[0].");
+    let problem = format!("{field}: {}", invalid.problem);
+    Some(Finding::on(author, path, Reason::NotAccepted { what: format!("peer {}", peer.name), problem }))
 }
 
 /// The routes behind the statements of all peers. Policies decide who hears of which.

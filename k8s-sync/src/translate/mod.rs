@@ -4,9 +4,11 @@
 //! one process takes both. Invariant: the same snapshot always gives the same answer.
 
 mod cluster_config;
+mod family;
 mod instance;
 mod node_override;
 mod peer;
+mod policy;
 mod router_id;
 mod secret;
 

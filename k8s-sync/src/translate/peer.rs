@@ -1,21 +1,21 @@
-//! One peer of a node: its address, its CiliumBGPPeerConfig, and the policies that let routes out and none in.
+//! One peer of a node: its address, its CiliumBGPPeerConfig, its password.
 //!
-//! Invariant: nothing leaves without a statement that names its prefix, and nothing received is used: Cilium's speaker
-//! keeps what peers send in the Adj-RIB-In and rejects it there (policy `allow-local`).
+//! Invariant: a peer that cannot be configured as written is left out, or, when only its password is missing, stays down;
+//! it is never configured otherwise than written.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
-use rutter_api::intent::{
-    Actions, Family, GracefulRestart, Peer, Policy, PrefixMatch, SourceMatch, Statement, Timers, Verdict,
-};
+use rutter_api::intent::{GracefulRestart, Peer, Timers};
+use rutter_crds::CiliumBGPPeerConfigSpec;
 use rutter_crds::bgp_node_config::CiliumBGPNodePeer;
-use rutter_crds::bgp_peer_config::{Afi, CiliumBGPFamilyWithAdverts, CiliumBGPTransport, Safi};
-use rutter_crds::{CiliumBGPPeerConfigSpec, LabelSelector};
+use rutter_crds::bgp_peer_config::CiliumBGPTransport;
 
-use super::cluster_config::selector_reason;
+use super::family::{FamilyAdverts, both, families};
 use super::instance::Scope;
+use super::policy::{export_policy, import_policy};
 use super::secret;
-use crate::advertise::{Offer, Offers};
+use crate::advertise::Offers;
 use crate::object::ObjectRef;
 use crate::report::{Finding, Reason, Report};
 
@@ -31,6 +31,13 @@ struct Endpoint {
     interface: Option<String>,
 }
 
+/// The CiliumBGPPeerConfig of a peer; without one everything has its default.
+struct Settings<'s> {
+    /// Absent only if the peer names no configuration, and then no field of it can be to blame.
+    object: Option<ObjectRef>,
+    spec: Cow<'s, CiliumBGPPeerConfigSpec>,
+}
+
 /// The peer, unless it has to be left out.
 pub(super) fn build(
     scope: &Scope<'_>,
@@ -39,36 +46,22 @@ pub(super) fn build(
     path: &str,
     report: &mut Report,
 ) -> Option<PeerOutcome> {
-    let mut refuse =
-        |field: &str, reason| report.add(Finding::on(&scope.author, format!("{path}.{field}"), reason));
-    let reference = config.peer_config_ref.as_ref();
-    let peer_config = match reference {
-        None => None,
-        Some(reference) => match scope.snapshot.peer_configs.get(&reference.name) {
-            Some(found) => Some(found),
-            None => {
-                let (peer, name) = (config.name.clone(), reference.name.clone());
-                refuse("peerConfigRef.name", Reason::PeerConfigMissing { peer, name });
-                return None;
-            }
-        },
-    };
-    let defaults = CiliumBGPPeerConfigSpec::default();
-    let spec = peer_config.map_or(&defaults, |found| &found.spec);
-    let transport = spec.transport.clone().unwrap_or_default();
-    let Some(peer_asn) = config.peer_asn else {
-        refuse("peerASN", Reason::PeerAsnMissing { peer: config.name.clone() });
-        return None;
-    };
-    let remote = match endpoint(config, &transport) {
-        Ok(remote) => remote,
+    let identified = settings(scope, config).and_then(|settings| {
+        let peer_asn = config
+            .peer_asn
+            .ok_or_else(|| ("peerASN", Reason::PeerAsnMissing { peer: config.name.clone() }))?;
+        let transport = settings.spec.transport.clone().unwrap_or_default();
+        let remote = endpoint(config, &transport)?;
+        Ok((settings, peer_asn, transport, remote))
+    });
+    let (settings, peer_asn, transport, remote) = match identified {
+        Ok(identified) => identified,
         Err((field, reason)) => {
-            refuse(field, reason);
+            report.add(Finding::on(&scope.author, format!("{path}.{field}"), reason));
             return None;
         }
     };
-    let peer_object =
-        ObjectRef::cluster("CiliumBGPPeerConfig", reference.map_or("", |reference| &reference.name));
+    let object = settings.object.as_ref().unwrap_or(&scope.author);
     let local_address = match source_address(scope, config, &transport, &remote) {
         Ok(local_address) => local_address,
         Err(Blame::Node(reason)) => {
@@ -76,10 +69,18 @@ pub(super) fn build(
             return None;
         }
         Err(Blame::PeerConfig(reason)) => {
-            report.add(Finding::on(&peer_object, "spec.transport.sourceInterface", reason));
+            report.add(Finding::on(object, "spec.transport.sourceInterface", reason));
             return None;
         }
     };
+    let families = if settings.object.is_some() {
+        families(&settings.spec, object, &config.name, report)?
+    } else {
+        let reason = Reason::PeerConfigRefAbsent { peer: config.name.clone() };
+        report.add(Finding::on(&scope.author, format!("{path}.peerConfigRef"), reason));
+        both()
+    };
+    let offers = offers(scope, &families, object, report);
     let mut peer = Peer {
         name: config.name.clone(),
         address: remote.address,
@@ -90,33 +91,61 @@ pub(super) fn build(
         passive: false,
         shutdown: false,
         description: None,
-        timers: timers(spec),
-        ebgp_multihop: (spec.ebgp_multihop > 1).then_some(spec.ebgp_multihop),
+        timers: timers(&settings.spec),
+        ebgp_multihop: (settings.spec.ebgp_multihop > 1).then_some(settings.spec.ebgp_multihop),
         password: None,
-        graceful_restart: spec
+        graceful_restart: settings
+            .spec
             .graceful_restart
             .filter(|restart| restart.enabled)
             .map(|restart| GracefulRestart { restart_seconds: restart.restart_time_seconds }),
-        families: Vec::new(),
+        families: families.iter().map(|(family, _)| *family).collect(),
         import: Some(import_policy()),
-        export: None,
+        export: Some(export_policy(&config.name, &offers)),
         max_prefixes: None,
         route_reflector_client: false,
     };
-    authenticate(scope, spec, &peer_object, &mut peer, report);
-    let families = families(scope, spec, &peer_object, &config.name, report)?;
+    authenticate(scope, &settings.spec, object, &mut peer, report);
+    Some(PeerOutcome { peer, offers })
+}
+
+fn settings<'s>(
+    scope: &Scope<'s>,
+    config: &CiliumBGPNodePeer,
+) -> Result<Settings<'s>, (&'static str, Reason)> {
+    let Some(reference) = &config.peer_config_ref else {
+        return Ok(Settings { object: None, spec: Cow::Owned(CiliumBGPPeerConfigSpec::default()) });
+    };
+    match scope.snapshot.peer_configs.get(&reference.name) {
+        Some(found) => Ok(Settings {
+            object: Some(ObjectRef::cluster("CiliumBGPPeerConfig", &reference.name)),
+            spec: Cow::Borrowed(&found.spec),
+        }),
+        None => {
+            let (peer, name) = (config.name.clone(), reference.name.clone());
+            Err(("peerConfigRef.name", Reason::PeerConfigMissing { peer, name }))
+        }
+    }
+}
+
+/// What the selected advertisements offer, over all families.
+fn offers(
+    scope: &Scope<'_>,
+    families: &[FamilyAdverts<'_>],
+    object: &ObjectRef,
+    report: &mut Report,
+) -> Offers {
     let mut offers = Offers::default();
     for (family, selectors) in families {
-        peer.families.push(family);
         for (selector, field) in selectors {
-            let found = scope.advertiser.offers(selector, family, report, &mut offers);
-            if let (false, Some(field)) = (found, field) {
-                report.add(Finding::on(&peer_object, field, Reason::AdvertisementsNotFound));
+            if !scope.advertiser.offers(selector, *family, report, &mut offers)
+                && selector.problem().is_none()
+            {
+                report.add(Finding::on(object, field.clone(), Reason::AdvertisementsNotFound));
             }
         }
     }
-    peer.export = Some(export_policy(&peer.name, &offers));
-    Some(PeerOutcome { peer, offers })
+    offers
 }
 
 fn timers(spec: &CiliumBGPPeerConfigSpec) -> Timers {
@@ -272,112 +301,4 @@ fn clip(text: &str) -> String {
         end -= 1;
     }
     text[..end].replace(char::is_control, " ")
-}
-
-/// A family and the selectors of what is advertised in it, each with its field if it is written.
-type FamilyAdverts<'s> = (Family, Vec<(&'s LabelSelector, Option<String>)>);
-
-fn families<'s>(
-    scope: &Scope<'_>,
-    spec: &'s CiliumBGPPeerConfigSpec,
-    object: &ObjectRef,
-    peer: &str,
-    report: &mut Report,
-) -> Option<Vec<FamilyAdverts<'s>>> {
-    if spec.families.is_empty() {
-        let object = if object.name.is_empty() { &scope.author } else { object };
-        report.add(Finding::on(object, "spec.families", Reason::FamiliesAbsent));
-        return Some(vec![(Family::Ipv4Unicast, Vec::new()), (Family::Ipv6Unicast, Vec::new())]);
-    }
-    let mut families: Vec<FamilyAdverts<'s>> = Vec::new();
-    for (index, entry) in spec.families.iter().enumerate() {
-        let field = format!("spec.families[{index}]");
-        let Some(family) = supported(entry) else {
-            let (afi, safi) = (word(&entry.afi), word(&entry.safi));
-            report.add(Finding::on(object, field, Reason::FamilyNotSupported { afi, safi }));
-            continue;
-        };
-        let at = families.iter().position(|(known, _)| *known == family).unwrap_or_else(|| {
-            families.push((family, Vec::new()));
-            families.len() - 1
-        });
-        match &entry.advertisements {
-            Some(selector) => {
-                let field = format!("{field}.advertisements");
-                if let Some(problem) = selector.problem() {
-                    let field = format!("{field}.matchExpressions");
-                    report.add(Finding::on(object, field, selector_reason(problem)));
-                }
-                families[at].1.push((selector, Some(field)));
-            }
-            None => {
-                report.add(Finding::on(object, field, Reason::AdvertisementsAbsent));
-            }
-        }
-    }
-    if families.is_empty() {
-        let reason = Reason::NoSupportedFamily { peer: peer.to_owned() };
-        report.add(Finding::on(object, "spec.families", reason));
-        return None;
-    }
-    families.sort_by_key(|(family, _)| *family);
-    Some(families)
-}
-
-fn supported(entry: &CiliumBGPFamilyWithAdverts) -> Option<Family> {
-    match (entry.afi, entry.safi) {
-        (Afi::Ipv4, Safi::Unicast) => Some(Family::Ipv4Unicast),
-        (Afi::Ipv6, Safi::Unicast) => Some(Family::Ipv6Unicast),
-        _ => None,
-    }
-}
-
-/// The word that the CRD has for an enumerated value.
-fn word(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(text)) => text,
-        _ => String::new(),
-    }
-}
-
-fn import_policy() -> Policy {
-    let accept_local = Statement {
-        name: "accept-local".to_owned(),
-        families: Vec::new(),
-        prefixes: Vec::new(),
-        any_community: Vec::new(),
-        sources: vec![SourceMatch::Local],
-        action: Verdict::Accept,
-        set: Actions::default(),
-    };
-    Policy { name: "allow-local".to_owned(), default_action: Verdict::Reject, statements: vec![accept_local] }
-}
-
-/// One statement per offer, by priority, then name. Offers that Cilium gives the same name (service `a-b` in `c` and `a`
-/// in `b-c`) stay two statements here; the second name gets a number.
-fn export_policy(peer: &str, offers: &Offers) -> Policy {
-    let mut statements: Vec<Statement> = Vec::new();
-    for offer in offers.iter() {
-        let mut name = offer.statement.clone();
-        let mut number = 2;
-        while statements.iter().any(|statement| statement.name == name) {
-            name = format!("{}-{number}", offer.statement);
-            number += 1;
-        }
-        statements.push(statement(offer, name));
-    }
-    Policy { name: format!("peer-{peer}-export"), default_action: Verdict::Reject, statements }
-}
-
-fn statement(offer: &Offer, name: String) -> Statement {
-    let exact = |prefix: &ipnet::IpNet| PrefixMatch { prefix: *prefix, min_length: None, max_length: None };
-    Statement {
-        name,
-        families: vec![offer.family],
-        prefixes: offer.prefixes.iter().map(exact).collect(),
-        any_community: Vec::new(),
-        sources: vec![SourceMatch::Local],
-        action: Verdict::Accept,
-        set: offer.attributes.actions(),
-    }
 }

@@ -23,6 +23,8 @@ const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 const TYPE_ANNOTATION: &str = "service.cilium.io/type";
 const NODE_ANNOTATION: &str = "service.cilium.io/node";
 const NODE_SELECTOR_ANNOTATION: &str = "service.cilium.io/node-selector";
+/// Service types that [`TYPE_ANNOTATION`] may name.
+const EXPOSABLE: [&str; 3] = ["ClusterIP", "NodePort", "LoadBalancer"];
 const LOAD_BALANCER_CLASS: &str = "io.cilium/bgp-control-plane";
 
 /// All services as this node sees them.
@@ -35,6 +37,8 @@ pub(super) struct ServiceState<'s> {
     pub(super) labels: Option<&'s BTreeMap<String, String>>,
     /// Why nothing of it is announced here, whatever its addresses.
     pub(super) refused: Option<Reason>,
+    /// Annotations that cannot be understood and count as absent, as with Cilium.
+    pub(super) ignored: Vec<Reason>,
     load_balancer: Addresses,
     cluster: Addresses,
     external: Addresses,
@@ -96,6 +100,7 @@ impl<'s> ServiceState<'s> {
         Self {
             labels,
             refused: refusal(service, spec, view, options),
+            ignored: ignored_annotations(service),
             load_balancer: rules.load_balancer(service),
             cluster: rules.cluster(service),
             external: rules.external(),
@@ -123,7 +128,9 @@ fn refusal(
     if proxy != options.service_proxy_name {
         return Some(Reason::ServiceOfOtherProxy { name: proxy.to_owned() });
     }
-    if spec.cluster_ip.as_deref() == Some("None") || label(HEADLESS_LABEL).is_some() {
+    if spec.cluster_ip.as_deref().is_some_and(|ip| ip.eq_ignore_ascii_case("None"))
+        || label(HEADLESS_LABEL).is_some()
+    {
         return Some(Reason::ServiceHeadless);
     }
     if spec.ports.as_deref().unwrap_or_default().is_empty() {
@@ -132,32 +139,36 @@ fn refusal(
     hidden_on_node(service, view)
 }
 
-/// Annotations that keep a service off nodes; the selector one decides alone where it is present.
+/// Annotations that keep a service off nodes; the selector one decides alone where it is present and readable.
 fn hidden_on_node(service: &Service, view: Option<&NodeView<'_>>) -> Option<Reason> {
-    let annotation = |key: &str| service.metadata.annotations.as_ref()?.get(key).cloned();
     let label = |key: &str| view?.label(key);
-    if let Some(value) = annotation(NODE_SELECTOR_ANNOTATION) {
-        return match selector::parse(&value) {
-            None => Some(Reason::ServiceNodeSelectorInvalid { value }),
-            Some(selector) if selector.matches(label) => None,
-            Some(_) => Some(Reason::ServiceHiddenOnNode { annotation: NODE_SELECTOR_ANNOTATION, value }),
-        };
+    if let Some(value) = annotation(service, NODE_SELECTOR_ANNOTATION) {
+        let hidden = selector::parse(value).is_some_and(|selector| !selector.matches(label));
+        let value = value.to_owned();
+        return hidden.then_some(Reason::ServiceHiddenOnNode { annotation: NODE_SELECTOR_ANNOTATION, value });
     }
-    let value = annotation(NODE_ANNOTATION)?;
-    (label(NODE_ANNOTATION) != Some(value.as_str()))
-        .then_some(Reason::ServiceHiddenOnNode { annotation: NODE_ANNOTATION, value })
+    let value = annotation(service, NODE_ANNOTATION)?;
+    (label(NODE_ANNOTATION) != Some(value))
+        .then(|| Reason::ServiceHiddenOnNode { annotation: NODE_ANNOTATION, value: value.to_owned() })
 }
 
 /// Why the annotation `service.cilium.io/type` hides this type, if it does. It names one type.
 fn not_exposed(service: &Service, kind: &'static str) -> Option<Reason> {
-    let exposed = service.metadata.annotations.as_ref()?.get(TYPE_ANNOTATION)?.trim();
-    match exposed {
-        _ if exposed == kind => None,
-        "ClusterIP" | "NodePort" | "LoadBalancer" => {
-            Some(Reason::ServiceTypeNotExposed { kind, exposed: exposed.to_owned() })
-        }
-        _ => Some(Reason::ServiceTypeUnknown { value: exposed.to_owned() }),
-    }
+    let exposed = annotation(service, TYPE_ANNOTATION).filter(|exposed| EXPOSABLE.contains(exposed))?;
+    (exposed != kind).then(|| Reason::ServiceTypeNotExposed { kind, exposed: exposed.to_owned() })
+}
+
+fn ignored_annotations(service: &Service) -> Vec<Reason> {
+    let exposed = annotation(service, TYPE_ANNOTATION).filter(|exposed| !EXPOSABLE.contains(exposed));
+    let selector =
+        annotation(service, NODE_SELECTOR_ANNOTATION).filter(|text| selector::parse(text).is_none());
+    let exposed = exposed.map(|value| Reason::ServiceTypeUnknown { value: value.to_owned() });
+    let selector = selector.map(|value| Reason::ServiceNodeSelectorInvalid { value: value.to_owned() });
+    exposed.into_iter().chain(selector).collect()
+}
+
+fn annotation<'s>(service: &'s Service, key: &str) -> Option<&'s str> {
+    service.metadata.annotations.as_ref()?.get(key).map(String::as_str)
 }
 
 impl Rules<'_> {

@@ -78,6 +78,9 @@ fn one_service(
     offers: &mut Offers,
 ) {
     let object = ObjectRef::namespaced("Service", name);
+    for reason in &state.ignored {
+        report.add(Finding::on(&object, "metadata.annotations", reason.clone()));
+    }
     if let Some(reason) = &state.refused {
         return report.add(Finding::about(&object, reason.clone()));
     }

@@ -1,3 +1,5 @@
+//! Tests of `manifests::document`: documents, one line per way to be right or wrong.
+
 use super::*;
 
 fn one(text: &str) -> Document {
@@ -23,7 +25,9 @@ spec:
 fn a_right_document_becomes_an_object_with_defaults() {
     let document = one(&format!("{CLUSTER}      peers: [{{name: p, peerAddress: 192.0.2.1}}]\n"));
     assert!(document.remarks.is_empty(), "{:?}", document.remarks);
-    let Some(Object::CiliumBGPClusterConfig(config)) = document.object else { panic!("no cluster configuration") };
+    let Some(Object::CiliumBGPClusterConfig(config)) = document.object else {
+        panic!("no cluster configuration")
+    };
     assert_eq!(config.spec.bgp_instances[0].peers[0].peer_asn, 0);
     assert_eq!(document.lines["spec.bgpInstances[0].localASN"], 7);
 }
@@ -43,10 +47,7 @@ fn wrong_types_are_errors_with_their_line() {
     let document = one(&CLUSTER.replace("65001", "\"65001\""));
     assert!(document.bad);
     assert_eq!(remarks(&document), [(7, "spec.bgpInstances[0].localASN", "WrongType")]);
-    assert_eq!(
-        document.remarks[0].reason.to_string(),
-        "must be an integer, not the string \"65001\""
-    );
+    assert_eq!(document.remarks[0].reason.to_string(), "must be an integer, not the string \"65001\"");
     let document = one(&CLUSTER.replace("{name: c}", "{name: c, labels: {a: true}}"));
     assert_eq!(remarks(&document), [(3, "metadata.labels.a", "WrongType")]);
 }
@@ -69,7 +70,9 @@ fn limits_of_the_schema() {
         assert!(names.contains(&reason), "{to}: {names:?}");
         assert!(document.bad, "{to}");
     }
-    let document = one("{apiVersion: cilium.io/v2, kind: CiliumBGPClusterConfig, metadata: {name: c}, spec: {bgpInstances: []}}");
+    let document = one(
+        "{apiVersion: cilium.io/v2, kind: CiliumBGPClusterConfig, metadata: {name: c}, spec: {bgpInstances: []}}",
+    );
     assert_eq!(remarks(&document), [(1, "spec.bgpInstances", "WrongCount")]);
 }
 
@@ -110,15 +113,27 @@ fn rules_of_advertisements() {
             "{advertisementType: PodCIDR, service: {addresses: [ClusterIP]}}",
             "service field is not allowed for non-'Service' advertisementType",
         ),
-        ("{advertisementType: PodCIDR, selector: {}}", "selector field is not allowed for the 'PodCIDR' advertisementType"),
-        ("{advertisementType: Interface}", "interface field is required for the 'Interface' advertisementType"),
+        (
+            "{advertisementType: PodCIDR, selector: {}}",
+            "selector field is not allowed for the 'PodCIDR' advertisementType",
+        ),
+        (
+            "{advertisementType: Interface}",
+            "interface field is required for the 'Interface' advertisementType",
+        ),
     ] {
         let document = entry(text);
         assert_eq!(document.remarks.len(), 1, "{text}");
         assert_eq!(document.remarks[0].line, 6);
-        assert!(document.remarks[0].reason.to_string().starts_with(message), "{text}: {:?}", document.remarks);
+        assert!(
+            document.remarks[0].reason.to_string().starts_with(message),
+            "{text}: {:?}",
+            document.remarks
+        );
     }
-    let odd = entry("{advertisementType: PodCIDR, attributes: {localPreference: -5, communities: {standard: [\"1:2:3\"]}}}");
+    let odd = entry(
+        "{advertisementType: PodCIDR, attributes: {localPreference: -5, communities: {standard: [\"1:2:3\"]}}}",
+    );
     assert_eq!(remarks(&odd).len(), 1, "only the community has a pattern: {odd:?}");
 }
 
@@ -133,7 +148,10 @@ spec:
     let document = one(text);
     assert_eq!(
         remarks(&document),
-        [(5, "spec.transport.sourceInterface", "UnknownField"), (5, "spec.transport.localPort", "FieldIgnored")]
+        [
+            (5, "spec.transport.sourceInterface", "UnknownField"),
+            (5, "spec.transport.localPort", "FieldIgnored")
+        ]
     );
     let Some(Object::CiliumBGPPeerConfig(config)) = document.object else { panic!("no peer configuration") };
     assert_eq!(config.spec.transport.as_ref().unwrap().peer_port, 179);
@@ -164,8 +182,12 @@ kind: List
 items: {}
 ";
     let documents = read(text).unwrap();
-    let keys: Vec<_> = documents.iter().map(|document| document.key.as_ref().map(ToString::to_string)).collect();
-    assert_eq!(keys, [Some("Node a".to_owned()), Some("Node b".to_owned()), Some("Service default/s".to_owned()), None]);
+    let keys: Vec<_> =
+        documents.iter().map(|document| document.key.as_ref().map(ToString::to_string)).collect();
+    assert_eq!(
+        keys,
+        [Some("Node a".to_owned()), Some("Node b".to_owned()), Some("Service default/s".to_owned()), None]
+    );
     assert_eq!(documents[1].line, 5);
     assert!(documents[3].bad);
 }
@@ -189,7 +211,9 @@ fn documents_that_are_no_objects() {
 
 #[test]
 fn secrets_are_decoded_and_never_quoted() {
-    let document = one("{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {password: aHVudGVyMg==}, stringData: {other: x}}");
+    let document = one(
+        "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {password: aHVudGVyMg==}, stringData: {other: x}}",
+    );
     let Some(Object::Secret(secret)) = &document.object else { panic!("no secret") };
     assert_eq!(secret.0.data.as_ref().unwrap()["password"].0, b"hunter2");
     assert_eq!(secret.0.data.as_ref().unwrap()["other"].0, b"x");
@@ -208,11 +232,14 @@ fn secrets_are_decoded_and_never_quoted() {
 
 #[test]
 fn built_in_kinds_as_the_server_takes_them() {
-    let document = one("{apiVersion: v1, kind: Node, metadata: {name: n}, status: {capacity: {cpu: 4, memory: 1Gi}}}");
+    let document =
+        one("{apiVersion: v1, kind: Node, metadata: {name: n}, status: {capacity: {cpu: 4, memory: 1Gi}}}");
     assert!(document.object.is_some(), "quantities may be numbers: {:?}", document.remarks);
     let text = "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: e}, addressType: IPv4, endpoints: null}";
     assert!(one(text).object.is_some(), "the server prints an empty list as null");
-    let document = one("{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {ports: [{port: http}], typ: ClusterIP}}");
+    let document = one(
+        "{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {ports: [{port: http}], typ: ClusterIP}}",
+    );
     let names: Vec<_> = document.remarks.iter().map(|remark| remark.reason.name()).collect();
     assert_eq!(names, ["UnknownField", "WrongType"]);
 }

@@ -1,3 +1,5 @@
+//! Tests of `manifests::directory`: directories that change under our feet.
+
 use tempfile::TempDir;
 
 use super::*;
@@ -108,7 +110,9 @@ fn a_bad_document_keeps_what_was_there_and_the_good_ones_count() {
     assert!(snapshot.nodes["a"].spec.is_none(), "the bad one is as it was");
     assert_eq!(
         lab.findings(),
-        ["WrongType a.yaml:5: Node a: spec.podCIDR: must be a string (write it in quotes), not an integer (7)"]
+        [
+            "WrongType a.yaml:5: Node a: spec.podCIDR: must be a string (write it in quotes), not an integer (7)"
+        ]
     );
     lab.write("a.yaml", &node("b"));
     lab.refresh();
@@ -175,7 +179,9 @@ fn a_directory_that_is_gone_changes_nothing() {
 #[test]
 fn who_came_first_is_remembered_as_creation_time() {
     let config = |name: &str| {
-        format!("apiVersion: cilium.io/v2\nkind: CiliumBGPClusterConfig\nmetadata: {{name: {name}}}\nspec: {{bgpInstances: [{{name: i}}]}}\n")
+        format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumBGPClusterConfig\nmetadata: {{name: {name}}}\nspec: {{bgpInstances: [{{name: i}}]}}\n"
+        )
     };
     let mut lab = Lab::new();
     lab.write("z.yaml", &config("zeta"));
@@ -198,4 +204,20 @@ fn places_of_objects_and_fields() {
     assert_eq!(line(None), 2);
     assert_eq!(line(Some("spec.bgpInstances[0].localASN")), 8);
     assert_eq!(line(Some("spec.bgpInstances[0].localPort")), 7, "the nearest thing that is written");
+}
+
+#[test]
+fn what_a_file_held_before_we_came_is_not_known() {
+    let mut lab = Lab::new();
+    assert!(!lab.directory.is_certain(), "nothing has been read");
+    lab.write("a.yaml", "a: [");
+    lab.write("b.yaml", &node("b"));
+    lab.refresh();
+    assert!(!lab.directory.is_certain());
+    lab.write("a.yaml", &node("a"));
+    lab.refresh();
+    assert!(lab.directory.is_certain());
+    lab.write("a.yaml", "a: [");
+    lab.refresh();
+    assert!(lab.directory.is_certain(), "it was right before, and that is in force");
 }

@@ -1,0 +1,191 @@
+//! Golden folders: `tests/golden/<case>/*.yaml` in, `intent.<node>.json` and `report.txt` out.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p k8s-sync --test golden` writes the outputs anew; read the diff before committing it. An
+//! optional file `options` in a case sets options and interface addresses, one `key=value` per line.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test stops at the first thing that is not as expected"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use k8s_sync::Options;
+use k8s_sync::conditions::ObjectConditions;
+use k8s_sync::manifests::Directory;
+use k8s_sync::report::{Reason, Report};
+use k8s_sync::translate::{LocalNode, intent_for_node, node_configs};
+
+fn cases() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut cases: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    cases
+}
+
+/// Only the inputs, so that the outputs beside them are not read as manifests.
+fn inputs(case: &Path) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(case).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    folder
+}
+
+#[derive(Default)]
+struct Setup {
+    options: Options,
+    /// Node -> interface -> addresses.
+    interfaces: BTreeMap<String, LocalNode>,
+}
+
+fn setup(case: &Path) -> Setup {
+    let mut setup = Setup::default();
+    let text = fs::read_to_string(case.join("options")).unwrap_or_default();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (key, value) = line.split_once('=').expect("key=value");
+        match key {
+            "bgp-secrets-namespace" => {
+                setup.options.secrets_namespace = (!value.is_empty()).then(|| value.to_owned());
+            }
+            "enable-no-service-endpoints-routable" => {
+                setup.options.no_service_endpoints_routable = value.parse().unwrap();
+            }
+            "enable-bgp-legacy-origin-attribute" => {
+                setup.options.legacy_origin_attribute = value.parse().unwrap();
+            }
+            "k8s-service-proxy-name" => setup.options.service_proxy_name = value.to_owned(),
+            "enable-ipv6" => setup.options.enable_ipv6 = value.parse().unwrap(),
+            interface => {
+                let (node, interface) = interface.split_once('/').expect("node/interface=address,address");
+                let local = setup.interfaces.entry(node.to_owned()).or_insert_with(|| LocalNode::named(node));
+                let addresses = value.split(',').map(|address| address.parse().unwrap()).collect();
+                local.interfaces.insert(interface.to_owned(), addresses);
+            }
+        }
+    }
+    setup
+}
+
+/// File name -> content.
+fn run(case: &Path) -> BTreeMap<String, String> {
+    let (folder, setup) = (inputs(case), setup(case));
+    let mut directory = Directory::new(folder.path());
+    directory.refresh(Timestamp::UNIX_EPOCH);
+    let snapshot = directory.snapshot();
+    let plan = node_configs(&snapshot, &setup.options);
+    let mut report: Report = directory.report().clone();
+    report.merge(plan.report.clone());
+    let mut conditions: Vec<ObjectConditions> = plan.conditions.clone();
+    let mut outputs = BTreeMap::new();
+    let mut nodes: BTreeSet<&str> = snapshot.node_names();
+    nodes.extend(plan.foreign.keys().map(String::as_str));
+    for node in nodes {
+        let config = plan.node_config(node);
+        let local = setup.interfaces.get(node).cloned().unwrap_or_else(|| LocalNode::named(node));
+        let result = intent_for_node(&snapshot, config.map(AsRef::as_ref), &local, &setup.options);
+        result
+            .intent
+            .validate()
+            .unwrap_or_else(|invalid| panic!("{}: node {node}: {invalid}", case.display()));
+        report.merge(result.report);
+        conditions.extend(result.conditions);
+        if config.is_some() {
+            let text = serde_json::to_string_pretty(&result.intent).unwrap() + "\n";
+            outputs.insert(format!("intent.{node}.json"), text);
+        }
+    }
+    report.locate(|object, field| directory.locate(object, field));
+    let mut text = report.to_string();
+    for of_object in conditions {
+        let _ = writeln!(text, "\n{}", of_object.object);
+        for condition in of_object.conditions {
+            let status = if condition.status { "True" } else { "False" };
+            let _ =
+                writeln!(text, "  {} {status} {} {:?}", condition.type_, condition.reason, condition.message);
+        }
+    }
+    outputs.insert("report.txt".to_owned(), text);
+    outputs
+}
+
+fn recorded(case: &Path) -> BTreeMap<String, String> {
+    let mut recorded = BTreeMap::new();
+    for entry in fs::read_dir(case).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name == "report.txt" || name.starts_with("intent.") {
+            recorded.insert(name, fs::read_to_string(&path).unwrap());
+        }
+    }
+    recorded
+}
+
+#[test]
+fn every_case_gives_what_is_recorded() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut failures = String::new();
+    for case in cases() {
+        let (outputs, recorded) = (run(&case), recorded(&case));
+        if update {
+            for stale in recorded.keys().filter(|name| !outputs.contains_key(*name)) {
+                fs::remove_file(case.join(stale)).unwrap();
+            }
+            for (name, text) in &outputs {
+                fs::write(case.join(name), text).unwrap();
+            }
+            continue;
+        }
+        let names: BTreeSet<&String> = outputs.keys().chain(recorded.keys()).collect();
+        for name in names {
+            let (now, before) = (outputs.get(name), recorded.get(name));
+            if now != before {
+                let case = case.file_name().unwrap().display();
+                let (now, before) = (text_of(now), text_of(before));
+                let _ = writeln!(failures, "=== {case}/{name}\n--- recorded\n{before}\n--- now\n{now}");
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+fn text_of(text: Option<&String>) -> &str {
+    text.map_or("(no such file)", String::as_str)
+}
+
+#[test]
+fn there_are_enough_cases() {
+    assert!(cases().len() >= 25, "{} cases", cases().len());
+}
+
+/// Reasons that no folder can bring about, with why.
+const NOT_IN_FOLDERS: &[(&str, &str)] = &[
+    ("DirectoryUnreadable", "needs a directory that fails; see the tests of `manifests::directory`"),
+    ("FileUnreadable", "needs a file that fails"),
+    ("FileEmpty", "needs an earlier state of the file; see the tests of `manifests::directory`"),
+    ("DuplicateName", "the schema forbids it; only other sources of objects could"),
+    ("PeerAsnMissing", "see case node-config-by-hand"),
+    ("ServiceOptionsMissing", "a rule of the schema forbids it; only other sources of objects could"),
+    ("CommunityInvalid", "a pattern of the schema forbids it; only other sources of objects could"),
+    ("RouterIdInvalid", "see case router-id"),
+    ("Undecodable", "see case secrets"),
+];
+
+#[test]
+fn every_reason_is_met_by_a_case() {
+    let texts: String = cases().iter().map(|case| run(case)["report.txt"].clone()).collect();
+    let missing: Vec<&&str> = Reason::NAMES
+        .iter()
+        .filter(|name| !texts.lines().any(|line| line.split_whitespace().nth(1) == Some(name)))
+        .filter(|name| !NOT_IN_FOLDERS.iter().any(|(listed, _)| listed == *name))
+        .collect();
+    assert!(missing.is_empty(), "no case shows {missing:?}");
+}
