@@ -129,63 +129,37 @@ impl<'c, 'a> Walk<'c, 'a> {
     /// Reads all path attributes.
     fn attributes(&mut self, mut field: Cursor<'a>) -> Result<(), MessageError> {
         while !field.is_empty() {
-            let start = field;
-            let mut parse = || {
-                let (flags, code) = (field.u8()?, field.u8()?);
-                let extended = flags & flag::EXTENDED_LENGTH != 0;
-                let length = if extended { field.u16()?.into() } else { field.u8()?.into() };
-                Ok((flags, code, length))
-            };
-            let Ok((flags, code, length)): Result<(u8, u8, usize), Truncated> = parse() else {
-                let left = start.remaining();
-                // RFC 7606 §4: the rest cannot be an attribute. What was read before it stays read.
-                return self.fault(
-                    0,
-                    AttributeFault::ShortHeader { left },
-                    Disposition::TreatAsWithdraw,
-                    start,
-                    left,
-                );
-            };
-            let Ok(value) = field.sub(length) else {
-                let fault = AttributeFault::Overrun { announced: length, left: field.remaining() };
-                // The prefixes inside a cut MP attribute cannot be read, so they cannot be withdrawn (§3 j).
-                let disposition = match code {
-                    table::MP_REACH_NLRI | table::MP_UNREACH_NLRI => Disposition::SessionReset,
-                    _ => Disposition::TreatAsWithdraw,
-                };
-                return self.fault(code, fault, disposition, start, start.remaining());
-            };
-            let whole = start.remaining() - field.remaining();
-            self.attribute(flags, code, value, start, whole)?;
+            match Raw::read(&mut field) {
+                Ok(raw) => self.attribute(raw)?,
+                // RFC 7606 §4: what was read before stays read, the rest cannot be. That costs the routes; but if prefixes
+                // are in what is cut off, they cannot be withdrawn, and it costs the session (§3 j).
+                Err((place, fault)) => {
+                    let disposition = if place.carries_nlri() {
+                        Disposition::SessionReset
+                    } else {
+                        Disposition::TreatAsWithdraw
+                    };
+                    return self.fault(place, fault, disposition);
+                }
+            }
         }
         Ok(())
     }
 
-    /// Reads one attribute, `whole` octets from `start` on.
-    fn attribute(
-        &mut self,
-        flags: u8,
-        code: u8,
-        value: Cursor<'a>,
-        start: Cursor<'a>,
-        whole: usize,
-    ) -> Result<(), MessageError> {
-        let row = table::row(code);
-        if !self.seen.insert(code) {
-            let disposition = match code {
-                table::MP_REACH_NLRI | table::MP_UNREACH_NLRI => Disposition::SessionReset,
-                _ => Disposition::Discard,
-            };
-            return self.fault(code, AttributeFault::Duplicate, disposition, start, whole);
+    /// Takes one attribute.
+    fn attribute(&mut self, raw: Raw<'a>) -> Result<(), MessageError> {
+        let Raw { place, flags, value } = raw;
+        if !self.seen.insert(place.code) {
+            let disposition =
+                if place.carries_nlri() { Disposition::SessionReset } else { Disposition::Discard };
+            return self.fault(place, AttributeFault::Duplicate, disposition);
         }
-        let Some(row) = row else {
+        let Some(row) = table::row(place.code) else {
             if flags & flag::OPTIONAL == 0 {
-                let fault = AttributeFault::UnrecognizedWellKnown;
-                return self.fault(code, fault, Disposition::SessionReset, start, whole);
+                return self.fault(place, AttributeFault::UnrecognizedWellKnown, Disposition::SessionReset);
             }
             if flags & flag::TRANSITIVE != 0 {
-                self.unknown.push(UnknownAttribute::passed_on(code, value.rest()));
+                self.unknown.push(UnknownAttribute::passed_on(place.code, value.rest()));
             }
             return Ok(());
         };
@@ -202,26 +176,23 @@ impl<'c, 'a> Walk<'c, 'a> {
         };
         verdict.or_else(|fault| {
             let disposition = row.disposition(&fault);
-            self.fault(code, fault, disposition, start, whole)
+            self.fault(place, fault, disposition)
         })
     }
 
     /// Notes what is wrong with an attribute; an error if the session has to end for it.
     fn fault(
         &mut self,
-        code: u8,
+        place: Place<'a>,
         fault: AttributeFault,
         disposition: Disposition,
-        start: Cursor<'a>,
-        whole: usize,
     ) -> Result<(), MessageError> {
-        let octets = start.rest().get(..whole).unwrap_or_default();
-        let error = AttributeError { code, offset: start.offset(), fault, disposition };
+        let error = AttributeError { code: place.code, offset: place.offset, fault, disposition };
         if disposition == Disposition::SessionReset {
-            return Err(session_reset(error, octets));
+            return Err(session_reset(error, place.octets));
         }
-        if disposition == Disposition::TreatAsWithdraw && self.withdraw.is_none() {
-            self.withdraw = Some((error.clone(), octets));
+        if disposition == Disposition::TreatAsWithdraw {
+            self.withdraw.get_or_insert_with(|| (error.clone(), place.octets));
         }
         self.errors.push(error);
         Ok(())
@@ -330,6 +301,49 @@ impl<'a> Update<'a> {
             // Without a next hop there is an error that says so, and treat-as-withdraw.
             _ => self.withdraw(prefixes),
         }
+    }
+}
+
+/// One attribute as it came.
+struct Raw<'a> {
+    place: Place<'a>,
+    flags: u8,
+    value: Cursor<'a>,
+}
+
+/// Where in the message an attribute is.
+#[derive(Copy, Clone)]
+struct Place<'a> {
+    /// Attribute type code, 0 if not even that could be read.
+    code: u8,
+    offset: usize,
+    /// The attribute, header included.
+    octets: &'a [u8],
+}
+
+impl Place<'_> {
+    const fn carries_nlri(&self) -> bool {
+        matches!(self.code, table::MP_REACH_NLRI | table::MP_UNREACH_NLRI)
+    }
+}
+
+impl<'a> Raw<'a> {
+    /// Takes the next attribute off the field, or says why what is left cannot be one.
+    fn read(field: &mut Cursor<'a>) -> Result<Self, (Place<'a>, AttributeFault)> {
+        let (offset, rest, left) = (field.offset(), field.rest(), field.remaining());
+        let code = rest.get(1).copied().unwrap_or_default();
+        let place = |octets| Place { code, offset, octets };
+        let mut header = || {
+            let (flags, _code) = (field.u8()?, field.u8()?);
+            let long = flags & flag::EXTENDED_LENGTH != 0;
+            Ok((flags, if long { field.u16()?.into() } else { field.u8()?.into() }))
+        };
+        let (flags, announced) =
+            header().map_err(|Truncated| (place(rest), AttributeFault::ShortHeader { left }))?;
+        let overrun = AttributeFault::Overrun { announced, left: field.remaining() };
+        let value = field.sub(announced).map_err(|Truncated| (place(rest), overrun))?;
+        let octets = rest.get(..left - field.remaining()).unwrap_or_default();
+        Ok(Self { place: place(octets), flags, value })
     }
 }
 

@@ -1,0 +1,1 @@
+//! Named malformed messages, from external and internal peers.

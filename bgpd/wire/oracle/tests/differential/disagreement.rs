@@ -1,0 +1,100 @@
+//! Where another codec is known to read a message differently, and which text says that ours is right, or that both are.
+
+use bgp_wire_oracle::{Class, Reading};
+
+use crate::message::{Attribute, Parts};
+
+/// One known difference.
+pub(crate) struct Disagreement {
+    /// What it is about.
+    pub(crate) what: &'static str,
+    /// Why we do as we do.
+    pub(crate) reason: &'static str,
+    applies: fn(&Parts, &Reading, &Reading) -> bool,
+}
+
+/// The known difference that explains these two readings.
+pub(crate) fn explain(parts: &Parts, ours: &Reading, theirs: &Reading) -> Option<&'static Disagreement> {
+    KNOWN.iter().find(|known| (known.applies)(parts, ours, theirs))
+}
+
+const KNOWN: &[Disagreement] = &[
+    Disagreement {
+        what: "AS_SET",
+        reason: "RFC 4271 §4.3 defines it. RFC 9774 §3, newer, wants such routes withdrawn: a policy of the speaker here.",
+        applies: |parts, _, _| has_segment(parts, 1),
+    },
+    Disagreement {
+        what: "confederation segments",
+        reason: "RFC 5065 §5: an error from peers outside the confederation. Internal peers may be inside one.",
+        applies: |parts, _, _| has_segment(parts, 3) || has_segment(parts, 4),
+    },
+    Disagreement {
+        what: "family that was not negotiated",
+        reason: "RFC 4760 §8: not to be used, so it is not read. They read what they know and reset for what they do not.",
+        applies: |parts, _, _| {
+            let foreign =
+                |attribute: &Attribute| !matches!(attribute.value.get(..3), Some([0, 1 | 2, 1]) | None);
+            parts.attributes.iter().any(|attribute| matches!(attribute.code, 14 | 15) && foreign(attribute))
+        },
+    },
+    Disagreement {
+        what: "Partial bit where it cannot be",
+        reason: "RFC 4271 §4.3: must be 0 in well-known and optional non-transitive attributes, §6.3: a flags error.",
+        applies: |parts, _, _| {
+            parts.attributes.iter().any(|attribute| {
+                attribute.flags & 0x20 != 0 && matches!(attribute.code, 1..=6 | 9 | 10 | 14 | 15)
+            })
+        },
+    },
+    Disagreement {
+        what: "next hops in 0.0.0.0/8 and 240.0.0.0/4",
+        reason: "RFC 1122 §3.2.1.3: not host addresses, so syntactically incorrect by RFC 4271 §6.3. They only look for 0.0.0.0 and 255.255.255.255.",
+        applies: |parts, ours, theirs| {
+            ours.class > theirs.class
+                && parts
+                    .attribute(3)
+                    .is_some_and(|next_hop| matches!(next_hop.value.first(), Some(0 | 240..)))
+        },
+    },
+    Disagreement {
+        what: "NEXT_HOP without prefixes it is for",
+        reason: "RFC 4760 §3: beside MP_REACH_NLRI alone it is to be ignored. They look at its address all the same.",
+        applies: |parts, ours, theirs| {
+            ours.class < theirs.class && parts.nlri.is_empty() && parts.attribute(3).is_some()
+        },
+    },
+    Disagreement {
+        what: "unknown well-known attribute",
+        reason: "RFC 4271 §6.3: session reset, and RFC 7606 revises that for known ones only. They withdraw.",
+        applies: |_, ours, theirs| {
+            theirs.class == Class::Withdraw && ours.why.contains("unrecognized well-known")
+        },
+    },
+    Disagreement {
+        what: "link-local next hop",
+        reason: "RFC 2545 §3 wants a global address first, but peers on a link without one send the link-local address alone, or behind `::`; RFC 8950 sessions live of it.",
+        applies: |parts, ours, theirs| {
+            ours.class < theirs.class && parts.attribute(14).is_some_and(has_odd_link_local)
+        },
+    },
+];
+
+/// Whether any AS path has a segment of this type at its front.
+fn has_segment(parts: &Parts, kind: u8) -> bool {
+    parts
+        .attributes
+        .iter()
+        .any(|attribute| matches!(attribute.code, 2 | 17) && attribute.value.first() == Some(&kind))
+}
+
+/// Whether an MP_REACH_NLRI has a next hop other than one global address, or a global and a link-local one.
+fn has_odd_link_local(reach: &Attribute) -> bool {
+    let link_local = |octets: Option<&[u8]>| matches!(octets, Some([0xfe, 0x80..=0xbf]));
+    let (first, second) = (reach.value.get(4..6), reach.value.get(20..22));
+    match reach.value.get(3) {
+        Some(16) => link_local(first),
+        Some(32) => link_local(first) || !link_local(second) || first == Some(&[0, 0]),
+        _ => false,
+    }
+}
