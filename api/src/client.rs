@@ -34,7 +34,7 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens on the socket, or we may not open it.
-    #[error("cannot reach {server} at {}: {}; {advice}", .socket.display(), reason(.source))]
+    #[error("cannot reach {server} at {}: {}; {advice}", .socket.display(), reason(.cause))]
     Unreachable {
         /// The daemon's name.
         server: &'static str,
@@ -43,7 +43,7 @@ pub enum ClientError {
         /// What to try.
         advice: String,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The daemon took the request and did not answer in time.
     #[error("{server} at {} did not answer {method} {path} within {} s", .socket.display(), .after.as_secs())]
@@ -60,7 +60,7 @@ pub enum ClientError {
         after: Duration,
     },
     /// The connection broke, or what came back is not HTTP.
-    #[error("{server} broke off {method} {path}: {source}")]
+    #[error("{server} broke off {method} {path}: {cause}")]
     Broken {
         /// The daemon's name.
         server: &'static str,
@@ -69,18 +69,18 @@ pub enum ClientError {
         /// The request's path.
         path: String,
         /// What hyper said.
-        source: hyper::Error,
+        cause: hyper::Error,
     },
     /// The path is no valid HTTP request target.
-    #[error("{path:?} cannot be asked for: {source}")]
+    #[error("{path:?} cannot be asked for: {cause}")]
     Path {
         /// The path as given.
         path: String,
         /// What hyper said.
-        source: hyper::http::Error,
+        cause: hyper::http::Error,
     },
     /// The daemon said no.
-    #[error("{server}: {}", .body.error)]
+    #[error("{}", refused(.server, .body))]
     Refused {
         /// The daemon's name.
         server: &'static str,
@@ -93,7 +93,7 @@ pub enum ClientError {
     },
     /// The answer does not have the expected shape: client and daemon differ in version.
     #[error(
-        "{server} answered {method} {path} with something unexpected ({source}); are both of the same version?"
+        "{server} answered {method} {path} with something unexpected ({cause}); are both of the same version?"
     )]
     Decode {
         /// The daemon's name.
@@ -103,15 +103,15 @@ pub enum ClientError {
         /// The request's path.
         path: String,
         /// Where the JSON differs.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// The request body cannot be written as JSON.
-    #[error("the request body for {path} cannot be written as JSON: {source}")]
+    #[error("the request body for {path} cannot be written as JSON: {cause}")]
     Encode {
         /// The request's path.
         path: String,
         /// Why.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
 }
 
@@ -196,8 +196,8 @@ impl Client {
         path: &str,
         body: &B,
     ) -> Result<T, ClientError> {
-        let body = serde_json::to_vec(body)
-            .map_err(|source| ClientError::Encode { path: path.to_owned(), source })?;
+        let body =
+            serde_json::to_vec(body).map_err(|cause| ClientError::Encode { path: path.to_owned(), cause })?;
         self.ask_json(Method::PUT, path, Bytes::from(body)).await
     }
 
@@ -256,11 +256,11 @@ impl Client {
         body: Bytes,
     ) -> Result<T, ClientError> {
         let answer = self.ask(method.clone(), path, body).await?;
-        serde_json::from_slice(&answer).map_err(|source| ClientError::Decode {
+        serde_json::from_slice(&answer).map_err(|cause| ClientError::Decode {
             server: self.server,
             method,
             path: path.to_owned(),
-            source,
+            cause,
         })
     }
 
@@ -278,11 +278,11 @@ impl Client {
     }
 
     async fn exchange(&self, method: &Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
-        let broken = |source| ClientError::Broken {
+        let broken = |cause| ClientError::Broken {
             server: self.server,
             method: method.clone(),
             path: path.to_owned(),
-            source,
+            cause,
         };
         let request = Request::builder()
             .method(method)
@@ -290,8 +290,8 @@ impl Client {
             .header(header::HOST, "localhost")
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
-            .map_err(|source| ClientError::Path { path: path.to_owned(), source })?;
-        let stream = UnixStream::connect(&self.socket).await.map_err(|source| self.unreachable(source))?;
+            .map_err(|cause| ClientError::Path { path: path.to_owned(), cause })?;
+        let stream = UnixStream::connect(&self.socket).await.map_err(|cause| self.unreachable(cause))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // The connection must be polled while we wait for the answer; it ends with the last handle to it.
@@ -315,16 +315,21 @@ impl Client {
         })
     }
 
-    fn unreachable(&self, source: io::Error) -> ClientError {
-        let mut advice = match source.kind() {
+    fn unreachable(&self, cause: io::Error) -> ClientError {
+        let mut advice = match cause.kind() {
             io::ErrorKind::PermissionDenied => "you must be root or in the socket's group".to_owned(),
             _ => format!("is {} running?", self.server),
         };
         if !self.hint.is_empty() {
             advice = format!("{advice} {}", self.hint);
         }
-        ClientError::Unreachable { server: self.server, socket: self.socket.clone(), advice, source }
+        ClientError::Unreachable { server: self.server, socket: self.socket.clone(), advice, cause }
     }
+}
+
+/// Refusals of show commands read as FRR writes them, all others name who refused.
+fn refused(server: &str, body: &ErrorBody) -> String {
+    if body.error.starts_with('%') { body.error.clone() } else { format!("{server}: {}", body.error) }
 }
 
 /// bgpd always sends an [`ErrorBody`]; a proxy or an older bgpd may not.
