@@ -142,7 +142,7 @@ pub enum AcceptRefusal {
         peer: Arc<str>,
     },
     /// The peer failed so often that it has to wait.
-    #[error("peer {peer:?} failed repeatedly and is held idle for another {} s", remaining.as_secs_f32().ceil())]
+    #[error("peer {peer:?} failed repeatedly and is refused for another {} s", remaining.as_secs_f32().ceil())]
     IdleHold {
         /// The peer's name.
         peer: Arc<str>,

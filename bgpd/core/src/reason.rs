@@ -9,7 +9,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bgp_wire::Notification;
+use bgp_wire::{Notification, cease};
 
 use crate::event::{CloseReason, ConfigField};
 
@@ -108,6 +108,12 @@ impl Reason {
         }
     }
 
+    /// Whether the peer did not want the connection at all (RFC 4486 §4).
+    pub(crate) fn is_rejection(&self) -> bool {
+        matches!(self, Self::NotificationReceived(received)
+            if (received.code, received.subcode) == (CEASE, cease::CONNECTION_REJECTED))
+    }
+
     /// The NOTIFICATION that came or went for this reason, if one did.
     #[must_use]
     pub const fn notification(&self) -> Option<&Notification> {
@@ -159,3 +165,6 @@ impl fmt::Display for Reason {
         }
     }
 }
+
+/// Error code of Cease.
+const CEASE: u8 = 6;

@@ -129,7 +129,7 @@ impl Peer {
             self.send_keepalive(side, shared, now);
             return Err(AcceptRefusal::AlreadyEstablished { peer });
         }
-        if let Some(until) = self.idle_hold.filter(|_| self.backoff.refuses()) {
+        if let Some(until) = self.refuse_until.filter(|until| *until > now) {
             return Err(AcceptRefusal::IdleHold { peer, remaining: until - now });
         }
         match self.accepted.state {

@@ -17,8 +17,11 @@ const FIRST: Duration = Duration::from_millis(200);
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
 /// A session that was Established for this long had been well.
 const STABLE: Duration = Duration::from_secs(30);
-/// So many failures in a row are let pass before connections from the peer are refused during an idle hold.
+/// So many failures in a row are let pass before connections from the peer are refused for a while after the next.
 const TOLERATED: u32 = 4;
+/// How long connections are refused then. Much shorter than an idle hold can be: two speakers that hold each other idle and
+/// refuse each other meanwhile would never meet.
+const REFUSAL: Duration = Duration::from_secs(5);
 /// Doubling stops here at the latest; a second doubled so often is longer than any cap.
 const MAX_DOUBLINGS: u32 = 31;
 
@@ -43,11 +46,6 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// An operator intervened.
-    pub(crate) fn forgive(&mut self) {
-        *self = Self::default();
-    }
-
     /// The wait until the next dial, after one failed.
     pub(crate) fn next_dial(&mut self, connect_retry: Duration, rng: &mut Pcg32) -> Duration {
         let wait = doubled(self.dials).min(connect_retry);
@@ -64,9 +62,9 @@ impl Backoff {
         jittered(wait.min(LONGEST_HOLD).min(connect_retry), rng)
     }
 
-    /// Whether the peer failed so often that its own connections are refused during an idle hold.
-    pub(crate) const fn refuses(&self) -> bool {
-        self.failures > TOLERATED
+    /// For how long the peer's own connections are refused after the failure that was counted last.
+    pub(crate) fn refusal(&self) -> Option<Duration> {
+        (self.failures > TOLERATED).then_some(REFUSAL)
     }
 }
 
@@ -125,8 +123,8 @@ mod tests {
         for _ in 0..6 {
             backoff.session_failed(Some(Duration::from_secs(1)));
         }
-        assert!(backoff.refuses() && backoff.idle_hold(RETRY, &mut rng) > Duration::from_secs(10));
+        assert!(backoff.refusal().is_some() && backoff.idle_hold(RETRY, &mut rng) > Duration::from_secs(10));
         backoff.session_failed(Some(STABLE));
-        assert!(!backoff.refuses() && backoff.idle_hold(RETRY, &mut rng) <= FIRST);
+        assert!(backoff.refusal().is_none() && backoff.idle_hold(RETRY, &mut rng) <= FIRST);
     }
 }

@@ -136,7 +136,7 @@ impl Peer {
         let (hold_time, _) = self.intervals();
         if let Some(conn) = self.slot_mut(side).conn.as_mut() {
             conn.queued += len;
-            conn.timers.send_hold.get_or_insert(now + send_hold_time(hold_time));
+            conn.timers.send_hold.get_or_insert_with(|| now + send_hold_time(hold_time));
         }
     }
 

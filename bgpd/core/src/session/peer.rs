@@ -54,6 +54,8 @@ pub(crate) struct Peer {
     pub(crate) retry: Option<Time>,
     /// IdleHoldTimer: leads out of Idle.
     pub(crate) idle_hold: Option<Time>,
+    /// Until when the peer's own connections are refused, after it failed again and again.
+    pub(crate) refuse_until: Option<Time>,
     /// The deadline under which the speaker has noted this peer.
     pub(crate) wake: Option<Time>,
     pub(crate) backoff: Backoff,
@@ -88,6 +90,7 @@ impl Peer {
             accepted: Slot::default(),
             retry: None,
             idle_hold: None,
+            refuse_until: None,
             wake: None,
             backoff: Backoff::default(),
             history: History::default(),
@@ -145,6 +148,12 @@ impl Peer {
             Run::Stopped => Some(Held::Stopped),
             Run::Enabled => self.idle_hold.filter(|_| self.state() == State::Idle).map(Held::IdleHold),
         }
+    }
+
+    /// An operator intervened: past failures no longer count.
+    pub(crate) fn forgive(&mut self) {
+        self.backoff = Backoff::default();
+        self.refuse_until = None;
     }
 
     /// On which side of the AS border a peer with this ASN is.
@@ -218,6 +227,10 @@ impl Peer {
             Effect::CountFailure => {
                 let lasted = self.established_at.filter(|_| from == State::Established).map(|at| now - at);
                 self.backoff.session_failed(lasted);
+                // Being refused is no misdeed of the peer that would call for refusing it in turn.
+                if !cause.reason.is_rejection() {
+                    self.refuse_until = self.backoff.refusal().map(|refusal| now + refusal);
+                }
             }
             Effect::Up => self.come_up(side, shared, now),
             Effect::Down => self.go_down(shared, now),

@@ -120,7 +120,7 @@ impl Speaker {
             } else {
                 (cease::OTHER_CONFIGURATION_CHANGE, Reason::ConfigChanged(fields.clone()))
             };
-            peer.backoff.forgive();
+            peer.forgive();
             peer.stop(&reason, &Notification::cease(subcode, None), shared, now);
         } else {
             soften(peer, &fields, shared, now);

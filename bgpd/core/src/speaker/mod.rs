@@ -142,7 +142,7 @@ impl Speaker {
                 if peer.run == Run::PrefixLimit {
                     peer.run = Run::Enabled;
                 }
-                peer.backoff.forgive();
+                peer.forgive();
                 peer.idle_hold = None;
                 peer.stop(&Reason::AdminReset { text }, &notification, shared, now);
                 Ok(())
@@ -158,7 +158,7 @@ impl Speaker {
             Command::Enable { peer } => self.with_peer(peer, |peer, shared| {
                 if peer.run == Run::Disabled {
                     peer.run = Run::Enabled;
-                    peer.backoff.forgive();
+                    peer.forgive();
                     peer.start(Reason::Started, shared, now);
                 }
                 Ok(())

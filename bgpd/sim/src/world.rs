@@ -1,0 +1,694 @@
+//! Nodes, links and the clock: one event at a time, the earliest first.
+//!
+//! A node is a real [`Speaker`] and what its driver would be. Everything between nodes is made up here: addresses, dials,
+//! streams with delay and a window, links that are cut, machines that are restarted.
+//!
+//! Invariant: a run is a function of its seed and of the calls made on the [`World`]. Nothing reads a clock, an address of
+//! memory or the order of a hash table.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgp_core::config::{SpeakerConfig, SpeakerSettings};
+use bgp_core::{
+    Action, CloseReason, Command, ConnId, Connect, Endpoints, Event, EventKind, SEND_QUEUE_LEN, Speaker,
+    State, Time,
+};
+
+use crate::dice::Dice;
+use crate::stream::{Parcel, Phase, Stream};
+use crate::trace::Trace;
+
+/// What went wrong in a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub what: String,
+}
+
+/// How a link is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// Packets arrive.
+    Up,
+    /// Packets vanish, and nobody is told.
+    Cut,
+    /// As cut, and dials fail at once.
+    Unreachable,
+}
+
+/// How a node ends.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// The process: its machine closes all connections.
+    Process,
+    /// The machine: nobody is told.
+    Machine,
+}
+
+/// A speaker and its machine.
+pub struct Node {
+    /// What it is configured to be, also while it is down.
+    pub settings: SpeakerSettings,
+    /// The speaker, unless the node is down.
+    pub speaker: Option<Speaker>,
+    conns: BTreeMap<ConnId, (usize, usize)>,
+    next_accepted: ConnId,
+}
+
+/// A link between two nodes.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The nodes.
+    pub ends: [usize; 2],
+    /// How it is.
+    pub state: LinkState,
+    /// How long a packet takes.
+    pub delay: Duration,
+    /// By how much that varies.
+    pub jitter: Duration,
+}
+
+/// Figures of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Events handled.
+    pub steps: u64,
+    /// Connections dialed.
+    pub dials: u64,
+    /// Sessions that became Established, counted at both ends.
+    pub established: u64,
+    /// Sessions that went down, counted at both ends.
+    pub dropped: u64,
+    /// Collisions resolved.
+    pub collisions: u64,
+    /// Octets that arrived.
+    pub octets: u64,
+}
+
+impl Figures {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.dials += other.dials;
+        self.established += other.established;
+        self.dropped += other.dropped;
+        self.collisions += other.collisions;
+        self.octets += other.octets;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    /// A SYN reaches the listening end.
+    Syn(usize),
+    /// The answer reaches the dialing end.
+    Connected(usize),
+    /// A refusal reaches the dialing end.
+    Refused(usize),
+    /// The handshake is over at the listening end.
+    Accept(usize),
+    /// A parcel reaches an end.
+    Arrive(usize, usize),
+    /// An end that closes has had its time to flush.
+    LingerOver(usize, usize),
+}
+
+/// All of it.
+pub struct World {
+    /// The time.
+    pub now: Time,
+    /// All randomness.
+    pub dice: Dice,
+    /// The nodes.
+    pub nodes: Vec<Node>,
+    /// The links.
+    pub links: Vec<Link>,
+    /// What happened last.
+    pub trace: Trace,
+    /// Figures so far.
+    pub figures: Figures,
+    streams: Vec<Stream>,
+    queue: BinaryHeap<Reverse<(Time, u64, What)>>,
+    sequence: u64,
+    /// Events since the clock moved last.
+    crowd: u32,
+}
+
+impl World {
+    /// An empty world.
+    #[must_use]
+    pub fn new(seed: u64, trace: Trace) -> Self {
+        Self {
+            // Not zero: nothing may depend on the origin.
+            now: Time::ZERO + Duration::from_secs(1_000_000),
+            dice: Dice::new(seed),
+            nodes: Vec::new(),
+            links: Vec::new(),
+            trace,
+            figures: Figures::default(),
+            streams: Vec::new(),
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            crowd: 0,
+        }
+    }
+
+    /// The address of a node.
+    #[must_use]
+    pub fn address(node: usize) -> IpAddr {
+        let [_, _, high, low] = u32::try_from(node + 1).unwrap_or_default().to_be_bytes();
+        IpAddr::V4(Ipv4Addr::new(10, 200, high, low))
+    }
+
+    /// Adds a node that is down, configured as `settings` says.
+    pub fn add_node(&mut self, settings: SpeakerSettings) -> usize {
+        self.nodes.push(Node {
+            settings,
+            speaker: None,
+            conns: BTreeMap::new(),
+            next_accepted: ConnId::FIRST_ACCEPTED,
+        });
+        self.nodes.len() - 1
+    }
+
+    /// Adds a link.
+    pub fn add_link(&mut self, one: usize, other: usize, delay: Duration, jitter: Duration) -> usize {
+        self.links.push(Link { ends: [one, other], state: LinkState::Up, delay, jitter });
+        self.links.len() - 1
+    }
+
+    /// Starts a node, or restarts one that was killed.
+    ///
+    /// # Errors
+    /// Its settings are refused.
+    pub fn start(&mut self, node: usize) -> Result<(), Failure> {
+        let seed = self.dice.seed();
+        let config = SpeakerConfig::new(self.nodes[node].settings.clone())
+            .map_err(|error| self.failure(format!("settings of node {node}: {error}")))?;
+        self.note(format_args!("node {node} starts"));
+        self.nodes[node].speaker = Some(Speaker::new(config, seed, self.now));
+        self.answer_for_the_dead(node);
+        self.drive(node)
+    }
+
+    /// Ends a node without a word from its speaker.
+    pub fn kill(&mut self, node: usize, death: Death) {
+        self.note(format_args!("node {node} dies: {death:?}"));
+        self.nodes[node].speaker = None;
+        let conns = std::mem::take(&mut self.nodes[node].conns);
+        for (stream, end) in conns.into_values() {
+            let mine = &mut self.streams[stream].ends[end];
+            mine.clear();
+            mine.phase = Phase::Forgotten;
+            if death == Death::Process {
+                let parcel = if self.dice.chance(50) {
+                    Parcel::Fin
+                } else {
+                    Parcel::Reset("connection reset by peer".into())
+                };
+                self.post(stream, 1 - end, parcel);
+            }
+        }
+    }
+
+    /// Changes a link.
+    pub fn set_link(&mut self, link: usize, state: LinkState) {
+        let ends = self.links[link].ends;
+        self.note(format_args!("link {link} {ends:?} is {state:?}"));
+        let was = std::mem::replace(&mut self.links[link].state, state);
+        if was != LinkState::Up && state == LinkState::Up {
+            for stream in 0..self.streams.len() {
+                if self.streams[stream].link == link {
+                    self.release_held(stream, 0);
+                    self.release_held(stream, 1);
+                    self.pump(stream, 0);
+                    self.pump(stream, 1);
+                }
+            }
+        }
+    }
+
+    /// Breaks the connections on a link, so that both ends are told.
+    pub fn reset_link(&mut self, link: usize) {
+        let ends = self.links[link].ends;
+        self.note(format_args!("link {link} {ends:?} loses its connections"));
+        for stream in 0..self.streams.len() {
+            if self.streams[stream].link == link {
+                for end in 0..2 {
+                    if self.streams[stream].ends[end].phase == Phase::Open {
+                        self.post(stream, end, Parcel::Reset("no route to host".into()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a node the settings it holds now.
+    ///
+    /// # Errors
+    /// They are refused, or what they lead to breaks an invariant.
+    pub fn configure(&mut self, node: usize) -> Result<(), Failure> {
+        let config = SpeakerConfig::new(self.nodes[node].settings.clone())
+            .map_err(|error| self.failure(format!("settings of node {node}: {error}")))?;
+        let now = self.now;
+        if let Some(speaker) = &mut self.nodes[node].speaker {
+            let changes = speaker.handle_config(config, now);
+            self.note(format_args!("node {node} is configured: {changes:?}"));
+        }
+        self.drive(node)
+    }
+
+    /// Gives a command to a node. A refusal is an answer, too.
+    ///
+    /// # Errors
+    /// What it leads to breaks an invariant.
+    pub fn command(&mut self, node: usize, command: Command) -> Result<(), Failure> {
+        let now = self.now;
+        if let Some(speaker) = &mut self.nodes[node].speaker {
+            let shown = format!("{command:?}");
+            let answer = speaker.handle_command(command, now);
+            self.note(format_args!("node {node} is told {shown}: {answer:?}"));
+        }
+        self.drive(node)
+    }
+
+    /// Runs until `end`, with everything that happens on the way.
+    ///
+    /// # Errors
+    /// An invariant is broken, or the clock stands still.
+    pub fn run_until(&mut self, end: Time) -> Result<(), Failure> {
+        while self.step(end)? {}
+        self.now = self.now.max(end);
+        Ok(())
+    }
+
+    /// Handles the earliest event before `end`. Returns false if there is none.
+    fn step(&mut self, end: Time) -> Result<bool, Failure> {
+        let queued = self.queue.peek().map(|Reverse((at, _, _))| *at);
+        let timeout = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(node, state)| Some((state.speaker.as_ref()?.poll_timeout()?, node)))
+            .min();
+        let next = [queued, timeout.map(|(at, _)| at)].into_iter().flatten().min();
+        let Some(at) = next.filter(|at| *at <= end) else { return Ok(false) };
+        self.crowd = if at > self.now { 0 } else { self.crowd + 1 };
+        if self.crowd > CROWD_LIMIT {
+            return Err(self.failure(format!("livelock: {CROWD_LIMIT} events and the clock did not move")));
+        }
+        self.now = self.now.max(at);
+        self.figures.steps += 1;
+        match timeout {
+            Some((due, node)) if queued.is_none_or(|queued| due <= queued) => {
+                let now = self.now;
+                if let Some(speaker) = &mut self.nodes[node].speaker {
+                    speaker.handle_timeout(now);
+                }
+                self.drive(node)?;
+            }
+            _ => {
+                if let Some(Reverse((_, _, what))) = self.queue.pop() {
+                    self.handle(what)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn handle(&mut self, what: What) -> Result<(), Failure> {
+        match what {
+            What::Syn(stream) => {
+                self.syn(stream);
+                Ok(())
+            }
+            What::Connected(stream) => self.connected(stream),
+            What::Refused(stream) => {
+                let node = self.streams[stream].ends[0].node;
+                self.fail_dial(stream, "connection refused");
+                self.drive(node)
+            }
+            What::Accept(stream) => self.accept(stream),
+            What::Arrive(stream, end) => self.arrive(stream, end),
+            What::LingerOver(stream, end) => {
+                let state = &mut self.streams[stream].ends[end];
+                if state.closing && !state.fin_sent {
+                    state.queue.clear();
+                    state.queued = 0;
+                    self.pump(stream, end);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn syn(&mut self, stream: usize) {
+        let link = &self.links[self.streams[stream].link];
+        if link.state != LinkState::Up {
+            return;
+        }
+        let delay = link.delay;
+        let listener = self.streams[stream].ends[1].node;
+        if self.nodes[listener].speaker.is_some() {
+            self.schedule(delay, What::Connected(stream));
+            self.schedule(delay * 2, What::Accept(stream));
+        } else {
+            self.schedule(delay, What::Refused(stream));
+        }
+    }
+
+    fn connected(&mut self, stream: usize) -> Result<(), Failure> {
+        let Stream { ends: [mine, theirs], .. } = &self.streams[stream];
+        let (node, conn, peer) = (mine.node, mine.conn, theirs.node);
+        match mine.phase {
+            Phase::Waiting => {}
+            // Given up meanwhile: the other end learns it like any close.
+            Phase::Closed => {
+                self.post(stream, 1, Parcel::Fin);
+                return Ok(());
+            }
+            Phase::Open | Phase::Forgotten => return Ok(()),
+        }
+        self.streams[stream].ends[0].phase = Phase::Open;
+        self.release_held(stream, 0);
+        let port = u16::try_from(20_000 + stream % 40_000).unwrap_or(20_000);
+        let endpoints = endpoints(node, port, peer, 179);
+        let now = self.now;
+        if let Some(speaker) = &mut self.nodes[node].speaker {
+            speaker.handle_connected(conn, endpoints, now);
+        }
+        self.drive(node)
+    }
+
+    fn accept(&mut self, stream: usize) -> Result<(), Failure> {
+        let Stream { ends: [theirs, mine], .. } = &self.streams[stream];
+        let (node, peer) = (mine.node, theirs.node);
+        if mine.phase != Phase::Waiting {
+            return Ok(());
+        }
+        let now = self.now;
+        let Node { speaker: Some(speaker), conns, next_accepted, .. } = &mut self.nodes[node] else {
+            self.streams[stream].ends[1].phase = Phase::Forgotten;
+            self.release_held(stream, 1);
+            return Ok(());
+        };
+        let conn = *next_accepted;
+        *next_accepted = conn.next();
+        let port = u16::try_from(20_000 + stream % 40_000).unwrap_or(20_000);
+        let answer = speaker.handle_accepted(conn, endpoints(node, 179, peer, port), None, now);
+        let end = &mut self.streams[stream].ends[1];
+        end.conn = conn;
+        match answer {
+            Ok(_) => {
+                conns.insert(conn, (stream, 1));
+                end.phase = Phase::Open;
+            }
+            Err(refusal) => {
+                end.phase = Phase::Closed;
+                end.enqueue(refusal.notification().encode());
+                end.closing = true;
+                self.note(format_args!("node {node} refuses node {peer}: {refusal}"));
+                self.pump(stream, 1);
+            }
+        }
+        self.release_held(stream, 1);
+        self.drive(node)
+    }
+
+    fn arrive(&mut self, stream: usize, end: usize) -> Result<(), Failure> {
+        let link_up = self.links[self.streams[stream].link].state == LinkState::Up;
+        let state = &mut self.streams[stream].ends[end];
+        if !link_up || state.phase == Phase::Waiting {
+            state.held += 1;
+            return Ok(());
+        }
+        let (node, conn, phase) = (state.node, state.conn, state.phase);
+        if phase == Phase::Forgotten && self.nodes[node].speaker.is_none() {
+            // The machine is off; it will answer when it is on again.
+            state.held += 1;
+            return Ok(());
+        }
+        let Some(parcel) = state.inbox.pop_front() else { return Ok(()) };
+        if phase == Phase::Forgotten && matches!(parcel, Parcel::Data(_)) {
+            self.post(stream, 1 - end, Parcel::Reset("connection reset by peer".into()));
+        }
+        let now = self.now;
+        let reason = match parcel {
+            Parcel::Data(bytes) => {
+                self.figures.octets += bytes.len() as u64;
+                self.streams[stream].ends[1 - end].in_flight -= bytes.len();
+                if let Some(speaker) = self.nodes[node].speaker.as_mut().filter(|_| phase == Phase::Open) {
+                    speaker.handle_bytes(conn, &bytes, now);
+                }
+                self.pump(stream, 1 - end);
+                let other = self.streams[stream].ends[1 - end].node;
+                self.drive(node)?;
+                return self.drive(other);
+            }
+            Parcel::Fin => CloseReason::Eof,
+            Parcel::Reset(text) => CloseReason::Error(text),
+        };
+        if phase == Phase::Open {
+            let state = &mut self.streams[stream].ends[end];
+            state.phase = Phase::Closed;
+            state.clear();
+            if !state.fin_sent {
+                self.post(stream, 1 - end, Parcel::Fin);
+                self.streams[stream].ends[end].fin_sent = true;
+            }
+            self.nodes[node].conns.remove(&conn);
+            if let Some(speaker) = &mut self.nodes[node].speaker {
+                speaker.handle_closed(conn, reason, now);
+            }
+            self.drive(node)?;
+        }
+        Ok(())
+    }
+
+    /// Does what a driver does after every input: sends, acts, listens to events, until there is nothing left.
+    fn drive(&mut self, node: usize) -> Result<(), Failure> {
+        let now = self.now;
+        for _ in 0..DRIVE_LIMIT {
+            let Some(speaker) = &mut self.nodes[node].speaker else { return Ok(()) };
+            if let Some(transmit) = speaker.poll_transmit(now) {
+                let Some(&(stream, end)) = self.nodes[node].conns.get(&transmit.conn) else { continue };
+                self.streams[stream].ends[end].enqueue(transmit.bytes);
+                self.pump(stream, end);
+                continue;
+            }
+            if let Some(action) = speaker.poll_action() {
+                match action {
+                    Action::Connect(connect) => self.dial(node, connect),
+                    Action::Close { conn } => self.close(node, conn),
+                }
+                continue;
+            }
+            while let Some(event) = speaker.poll_event() {
+                self.figures.count(&event.kind);
+                self.trace.note(now, format_args!("node {node} {}", shown(&event)));
+            }
+            return match speaker.check() {
+                Ok(()) => Ok(()),
+                Err(what) => Err(self.failure(format!("node {node}: {what}"))),
+            };
+        }
+        Err(self.failure(format!("livelock: node {node} never runs out of things to do")))
+    }
+
+    fn dial(&mut self, node: usize, connect: Connect) {
+        self.figures.dials += 1;
+        let target = (0..self.nodes.len()).find(|other| Self::address(*other) == connect.remote.ip());
+        let link = target.and_then(|target| {
+            self.links.iter().position(|link| link.ends == [node, target] || link.ends == [target, node])
+        });
+        let (Some(target), Some(link)) = (target, link) else { return };
+        let window = 1 << (8 + self.dice.below(9));
+        let stream = self.streams.len();
+        self.streams.push(Stream::new(link, window, (node, connect.conn), (target, ConnId::new(u64::MAX))));
+        self.nodes[node].conns.insert(connect.conn, (stream, 0));
+        let delay = self.latency(link);
+        if self.links[link].state == LinkState::Unreachable {
+            self.schedule(delay, What::Refused(stream));
+        } else {
+            self.schedule(delay, What::Syn(stream));
+        }
+    }
+
+    fn fail_dial(&mut self, stream: usize, text: &str) {
+        let end = &mut self.streams[stream].ends[0];
+        if end.phase != Phase::Waiting {
+            return;
+        }
+        end.phase = Phase::Closed;
+        let (node, conn) = (end.node, end.conn);
+        self.nodes[node].conns.remove(&conn);
+        let now = self.now;
+        if let Some(speaker) = &mut self.nodes[node].speaker {
+            speaker.handle_connect_failed(conn, Arc::<str>::from(text), now);
+        }
+    }
+
+    fn close(&mut self, node: usize, conn: ConnId) {
+        let Some((stream, end)) = self.nodes[node].conns.remove(&conn) else { return };
+        let state = &mut self.streams[stream].ends[end];
+        let was = std::mem::replace(&mut state.phase, Phase::Closed);
+        if was == Phase::Open {
+            state.closing = true;
+            self.schedule(LINGER, What::LingerOver(stream, end));
+            self.pump(stream, end);
+        }
+    }
+
+    /// Moves octets from a driver's queue onto the link, as the window allows, and tells the speaker.
+    fn pump(&mut self, stream: usize, end: usize) {
+        let Stream { link, window, ends } = &mut self.streams[stream];
+        let (link, window) = (*link, *window);
+        if ends[end].phase == Phase::Forgotten || self.links[link].state != LinkState::Up {
+            return;
+        }
+        let mut moved = false;
+        loop {
+            let room = window.saturating_sub(self.streams[stream].ends[end].in_flight);
+            if room == 0 {
+                break;
+            }
+            // Any cut of the stream is possible.
+            let portion = if self.dice.chance(30) { 1 + self.dice.below(room) } else { room };
+            let Some(bytes) = self.streams[stream].ends[end].dequeue(portion) else { break };
+            moved = true;
+            self.streams[stream].ends[end].in_flight += bytes.len();
+            self.post(stream, 1 - end, Parcel::Data(bytes));
+        }
+        let state = &mut self.streams[stream].ends[end];
+        if state.closing && state.queue.is_empty() && !state.fin_sent {
+            state.fin_sent = true;
+            self.post(stream, 1 - end, Parcel::Fin);
+        }
+        let state = &self.streams[stream].ends[end];
+        let (node, conn, free) = (state.node, state.conn, SEND_QUEUE_LEN.saturating_sub(state.queued));
+        let now = self.now;
+        if moved
+            && state.phase == Phase::Open
+            && let Some(speaker) = &mut self.nodes[node].speaker
+        {
+            speaker.handle_writable(conn, free, now);
+        }
+    }
+
+    /// Puts a parcel on its way to an end.
+    fn post(&mut self, stream: usize, end: usize, parcel: Parcel) {
+        let latency = self.latency(self.streams[stream].link);
+        let at = self.now + latency;
+        let state = &mut self.streams[stream].ends[end];
+        state.inbox.push_back(parcel);
+        state.last_arrival = state.last_arrival.max(at);
+        let at = state.last_arrival;
+        self.schedule_at(at, What::Arrive(stream, end));
+    }
+
+    /// Lets arrivals happen that had to wait.
+    fn release_held(&mut self, stream: usize, end: usize) {
+        for _ in 0..std::mem::take(&mut self.streams[stream].ends[end].held) {
+            self.schedule(Duration::ZERO, What::Arrive(stream, end));
+        }
+    }
+
+    fn latency(&mut self, link: usize) -> Duration {
+        let Link { delay, jitter, .. } = self.links[link];
+        delay + self.dice.span(jitter)
+    }
+
+    fn schedule(&mut self, after: Duration, what: What) {
+        self.schedule_at(self.now + after, what);
+    }
+
+    fn schedule_at(&mut self, at: Time, what: What) {
+        self.sequence += 1;
+        self.queue.push(Reverse((at, self.sequence, what)));
+    }
+
+    fn note(&mut self, line: std::fmt::Arguments<'_>) {
+        self.trace.note(self.now, line);
+    }
+
+    /// A failure, now.
+    #[must_use]
+    pub fn failure(&self, what: String) -> Failure {
+        Failure { at: self.now, what }
+    }
+
+    /// Connections between two nodes that both speakers take for open.
+    #[must_use]
+    pub fn open_streams(&self, one: usize, other: usize) -> usize {
+        let between = |stream: &&Stream| {
+            let nodes = [stream.ends[0].node, stream.ends[1].node];
+            nodes == [one, other] || nodes == [other, one]
+        };
+        let open = |stream: &&Stream| stream.ends.iter().all(|end| end.phase == Phase::Open);
+        self.streams.iter().filter(between).filter(open).count()
+    }
+
+    /// Whether octets are queued or on their way between nodes that live.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.streams.iter().any(|stream| {
+            stream.ends.iter().all(|end| end.phase == Phase::Open)
+                && stream.ends.iter().any(|end| end.queued > 0 || end.in_flight > 0)
+        })
+    }
+
+    /// A machine that was off is on again: what was sent to it meanwhile is answered.
+    fn answer_for_the_dead(&mut self, node: usize) {
+        for stream in 0..self.streams.len() {
+            for end in 0..2 {
+                let state = &self.streams[stream].ends[end];
+                if state.node == node && state.phase == Phase::Forgotten {
+                    self.release_held(stream, end);
+                }
+            }
+        }
+    }
+}
+
+impl Figures {
+    fn count(&mut self, event: &EventKind) {
+        match event {
+            EventKind::StateChanged { to: State::Established, .. } => self.established += 1,
+            EventKind::StateChanged { from: State::Established, .. } => self.dropped += 1,
+            EventKind::CollisionResolved { .. } => self.collisions += 1,
+            _ => {}
+        }
+    }
+}
+
+/// Both ends of a connection, with an IPv6 address for each node so that both families have a next hop.
+fn endpoints(node: usize, port: u16, peer: usize, peer_port: u16) -> Endpoints {
+    let local = SocketAddr::new(World::address(node), port);
+    let remote = SocketAddr::new(World::address(peer), peer_port);
+    let low = u16::try_from(node + 1).unwrap_or_default();
+    let local_v6 = Some(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, low));
+    Endpoints { local_v6, ..Endpoints::new(local, remote) }
+}
+
+fn shown(event: &Event) -> String {
+    let Event { name, kind, .. } = event;
+    match kind {
+        EventKind::StateChanged { from, to, reason } => format!("{name}: {from} -> {to}, {reason}"),
+        EventKind::NotificationSent(sent) => format!("{name}: sent {sent}"),
+        EventKind::NotificationReceived(received) => format!("{name}: received {received}"),
+        other => format!("{name}: {other:?}"),
+    }
+}
+
+/// How long a driver flushes before it closes.
+const LINGER: Duration = Duration::from_secs(1);
+/// Events without the clock moving that are taken for a livelock.
+const CROWD_LIMIT: u32 = 200_000;
+/// Polls after one input that are taken for a livelock.
+const DRIVE_LIMIT: u32 = 1_000_000;
