@@ -35,7 +35,7 @@ struct Cli {
     #[arg(long, global = true, value_name = "NAME")]
     node: Option<String>,
 
-    /// How to print the answer; `show ... json` is the same as -o json
+    /// How to print the answer: for people or as JSON; `show ... json` is the same as -o json
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "text")]
     output: Format,
 
@@ -45,9 +45,7 @@ struct Cli {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A layout for people: FRR's under `show`, Cilium's under `bgp`
     Text,
-    /// JSON with FRR's or Cilium's keys
     Json,
 }
 
@@ -70,13 +68,13 @@ enum Command {
 
 const EXAMPLES: &str = "\
 Examples:
-  rutterctl show bgp summary                         which sessions are up, and how many prefixes they carry
-  rutterctl show bgp 10.244.1.0/24                   every path to a prefix, and to whom it was advertised
-  rutterctl show bgp neighbors 10.0.0.1              one session in detail
-  rutterctl sh bgp nei tor-a adv                     what peer tor-a was sent, as it went on the wire
-  rutterctl show bgp ipv6 unicast json               the IPv6 table for a script
-  rutterctl bgp peers                                the same sessions as `cilium bgp peers` shows them
-  rutterctl intent list                              who told bgpd to do how much
+  rutterctl show bgp summary               which sessions are up, how many prefixes they carry
+  rutterctl show bgp 10.244.1.0/24         every path to a prefix, and who was told of it
+  rutterctl show bgp neighbors 10.0.0.1    one session in detail
+  rutterctl sh bgp nei tor-a adv           what peer tor-a was sent, as it went on the wire
+  rutterctl show bgp ipv6 unicast json     the IPv6 table for a script
+  rutterctl bgp peers                      the sessions as `cilium bgp peers` shows them
+  rutterctl intent list                    who told bgpd to do how much
 
 Exit status: 0 answered, 1 no answer, 2 command not understood.";
 
