@@ -329,6 +329,7 @@ impl Place<'_> {
 
 impl<'a> Raw<'a> {
     /// Takes the next attribute off the field, or says why what is left cannot be one.
+    #[inline]
     fn read(field: &mut Cursor<'a>) -> Result<Self, (Place<'a>, AttributeFault)> {
         let (offset, rest, left) = (field.offset(), field.rest(), field.remaining());
         let code = rest.get(1).copied().unwrap_or_default();

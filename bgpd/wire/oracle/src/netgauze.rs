@@ -1,8 +1,6 @@
 //! NetGauze's reading. It is a collector's codec: it does not know the peer, checks no mandatory attributes and no
 //! addresses, so it is asked for structure only. Its values are compared by letting it write the message again.
 
-use std::collections::HashMap;
-
 use netgauze_bgp_pkt::BgpMessage;
 use netgauze_bgp_pkt::wire::deserializer::BgpParsingContext;
 use netgauze_parse_utils::WritablePdu;
@@ -23,8 +21,15 @@ pub enum Structure {
 /// Reads a message.
 #[must_use]
 pub fn read(frame: &[u8], four_octet_as: bool) -> Structure {
-    let mut context =
-        BgpParsingContext::new(four_octet_as, HashMap::new(), HashMap::new(), false, false, false, false);
+    let mut context = BgpParsingContext::new(
+        four_octet_as,
+        Default::default(),
+        Default::default(),
+        false,
+        false,
+        false,
+        false,
+    );
     let message = match BgpMessage::parse(&mut SliceReader::new(frame), &mut context) {
         Ok(message) => message,
         Err(error) => return Structure::Unreadable(error.to_string()),

@@ -1,6 +1,9 @@
 //! Where another codec is known to read a message differently, and which text says that ours is right, or that both are.
 
+use std::net::Ipv4Addr;
+
 use bgp_wire_oracle::{Class, Reading};
+use ipnet::IpNet;
 
 use crate::message::{Attribute, Parts};
 
@@ -18,7 +21,8 @@ pub(crate) fn explain(parts: &Parts, ours: &Reading, theirs: &Reading) -> Option
     KNOWN.iter().find(|known| (known.applies)(parts, ours, theirs))
 }
 
-const KNOWN: &[Disagreement] = &[
+/// All of them; the tests see to it that each still occurs.
+pub(crate) const KNOWN: &[Disagreement] = &[
     Disagreement {
         what: "AS_SET",
         reason: "RFC 4271 §4.3 defines it. RFC 9774 §3, newer, wants such routes withdrawn: a policy of the speaker here.",
@@ -79,6 +83,39 @@ const KNOWN: &[Disagreement] = &[
         },
     },
 ];
+
+/// Faults of ours that NetGauze does not look for: they need the session, the whole message or the meaning of a value.
+pub(crate) const NOT_STRUCTURE: &[&str] = &[
+    "appears more than once",
+    "missing",
+    "sent by an external peer",
+    "sent by a peer with four-octet AS numbers",
+    "is not a host address",
+    "AS number 0",
+    "was not negotiated",
+    "unrecognized well-known attribute",
+    // RFC 6793: it has no word for this one and passes it on unread.
+    "AS4_AGGREGATOR",
+    // RFC 7606 §7.8, §7.14, RFC 8092 §6: a list of none. It reads one.
+    "length 0, expected a non-zero multiple",
+    // RFC 7606 §7.9 is structure, but it reads the first four octets of however many.
+    "ORIGINATOR_ID",
+];
+
+/// Whether a message has something NetGauze does not read although it is well-formed.
+pub(crate) fn beyond_netgauze(parts: &Parts, ours: &Reading) -> bool {
+    // It wants confederation segments to be something else, and prefixes to be unicast. RFC 4271 §6.3 wants the latter
+    // logged and ignored one by one, which is the speaker's business here.
+    let multicast = |prefix: &IpNet| match prefix {
+        IpNet::V4(prefix) => prefix.broadcast() >= Ipv4Addr::new(224, 0, 0, 0),
+        IpNet::V6(prefix) => prefix.broadcast().is_multicast(),
+    };
+    let content = ours.content.as_ref();
+    let mut prefixes = content
+        .into_iter()
+        .flat_map(|content| content.announced.iter().map(|(prefix, _)| prefix).chain(&content.withdrawn));
+    has_segment(parts, 3) || has_segment(parts, 4) || prefixes.any(multicast)
+}
 
 /// Whether any AS path has a segment of this type at its front.
 fn has_segment(parts: &Parts, kind: u8) -> bool {
