@@ -1,0 +1,188 @@
+//! From an intent's instance to what the speaker and its listeners take.
+//!
+//! Invariant: an instance that passed [`rutter_api::intent::Intent::validate`] resolves. What two owners together could
+//! break was taken out by [`crate::intents::merge`] before.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use bgp_core::config::{
+    ConfigError, GracefulRestart, OriginatedRoute, Password, PeerConfig, SpeakerConfig, SpeakerSettings,
+    Timers,
+};
+use bgp_core::policy;
+use bgp_wire::{Community, Family, FamilySet, LargeCommunity, Origin};
+use rutter_api::intent;
+
+/// One instance as its driver takes it.
+#[derive(Clone, Debug)]
+pub struct InstanceConfig {
+    /// The speaker.
+    pub speaker: SpeakerConfig,
+    /// Where to listen. Empty: nowhere.
+    pub listen: Vec<SocketAddr>,
+}
+
+/// Why an instance cannot be set up although its intent is valid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// The speaker refuses it.
+    #[error(transparent)]
+    Speaker(#[from] ConfigError),
+    /// A community that cannot be read.
+    #[error("{text:?} is no community: {reason}")]
+    Community {
+        /// As written.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Resolves one instance. `hostname` goes into the FQDN capability.
+///
+/// # Errors
+/// See [`ResolveError`].
+pub fn resolve(instance: &intent::Instance, hostname: Option<&str>) -> Result<InstanceConfig, ResolveError> {
+    let mut settings = SpeakerSettings::new(instance.name.as_str(), instance.local_asn, instance.router_id);
+    settings.listen_port = instance.listen_port;
+    settings.hostname = hostname.map(str::to_owned);
+    settings.maximum_paths = instance.maximum_paths.unwrap_or(1);
+    settings.multipath_relax = instance.multipath_relax;
+    settings.peers = instance.peers.iter().map(peer).collect::<Result<_, _>>()?;
+    settings.routes = instance.routes.iter().map(route).collect::<Result<_, _>>()?;
+    Ok(InstanceConfig { speaker: SpeakerConfig::new(settings)?, listen: listen(instance) })
+}
+
+fn listen(instance: &intent::Instance) -> Vec<SocketAddr> {
+    let Some(port) = instance.listen_port else { return Vec::new() };
+    if instance.listen_addresses.is_empty() {
+        let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        return any.map(|address| SocketAddr::new(address, port)).to_vec();
+    }
+    instance.listen_addresses.iter().map(|address| SocketAddr::new(*address, port)).collect()
+}
+
+fn peer(peer: &intent::Peer) -> Result<PeerConfig, ResolveError> {
+    let mut config = PeerConfig::new(peer.name.as_str(), peer.address, peer.peer_asn.filter(|asn| *asn != 0));
+    config.port = peer.port;
+    config.local_address = peer.local_address;
+    config.interface = peer.interface.as_deref().map(Arc::from);
+    config.passive = peer.passive;
+    config.shutdown = peer.shutdown;
+    config.description = peer.description.as_deref().map(Arc::from);
+    config.timers = Timers {
+        connect_retry: peer.timers.connect_retry_seconds,
+        hold: peer.timers.hold_seconds,
+        keepalive: peer.timers.keepalive_seconds,
+    };
+    config.multihop = peer.ebgp_multihop;
+    config.password = peer.password.as_ref().map(|secret| Password::new(secret.expose()));
+    config.graceful_restart =
+        peer.graceful_restart.map(|restart| GracefulRestart { restart_time: restart.restart_seconds });
+    if !peer.families.is_empty() {
+        config.families = FamilySet::EMPTY;
+        for family in &peer.families {
+            config.families.insert(wire_family(*family));
+        }
+    }
+    config.import = peer.import.as_ref().map(policy).transpose()?.map(Arc::new);
+    config.export = peer.export.as_ref().map(policy).transpose()?.map(Arc::new);
+    config.max_prefixes = peer.max_prefixes;
+    config.route_reflector_client = peer.route_reflector_client;
+    Ok(config)
+}
+
+fn route(route: &intent::Route) -> Result<OriginatedRoute, ResolveError> {
+    Ok(OriginatedRoute {
+        prefix: route.prefix,
+        origin: match route.origin {
+            intent::Origin::Igp => Origin::Igp,
+            intent::Origin::Egp => Origin::Egp,
+            intent::Origin::Incomplete => Origin::Incomplete,
+        },
+        next_hop: route.next_hop,
+        med: route.med,
+        local_preference: route.local_preference,
+        communities: communities(&route.communities)?,
+        large_communities: large_communities(&route.large_communities)?,
+        source: route.source.as_deref().map(Arc::from),
+    })
+}
+
+fn policy(policy: &intent::Policy) -> Result<policy::Policy, ResolveError> {
+    Ok(policy::Policy {
+        name: Arc::from(policy.name.as_str()),
+        default_action: verdict(policy.default_action),
+        statements: policy.statements.iter().map(statement).collect::<Result<_, _>>()?,
+    })
+}
+
+fn statement(statement: &intent::Statement) -> Result<policy::Statement, ResolveError> {
+    Ok(policy::Statement {
+        name: Arc::from(statement.name.as_str()),
+        families: statement.families.iter().copied().map(wire_family).collect(),
+        prefixes: statement
+            .prefixes
+            .iter()
+            .map(|prefix| policy::PrefixMatch::new(prefix.prefix, prefix.min_length, prefix.max_length))
+            .collect(),
+        any_community: communities(&statement.any_community)?
+            .into_iter()
+            .map(policy::CommunityMatch::Standard)
+            .collect(),
+        sources: statement
+            .sources
+            .iter()
+            .map(|source| match source {
+                intent::SourceMatch::Local => policy::SourceMatch::Local,
+                intent::SourceMatch::Internal => policy::SourceMatch::Internal,
+                intent::SourceMatch::External => policy::SourceMatch::External,
+            })
+            .collect(),
+        action: verdict(statement.action),
+        set: policy::Actions {
+            local_preference: statement.set.local_preference,
+            med: statement.set.med,
+            add_communities: communities(&statement.set.add_communities)?,
+            add_large_communities: large_communities(&statement.set.add_large_communities)?,
+            prepend: statement.set.prepend.unwrap_or(0),
+        },
+    })
+}
+
+fn verdict(verdict: intent::Verdict) -> policy::Verdict {
+    match verdict {
+        intent::Verdict::Accept => policy::Verdict::Accept,
+        intent::Verdict::Reject => policy::Verdict::Reject,
+    }
+}
+
+/// The family as the wire has it.
+#[must_use]
+pub fn wire_family(family: intent::Family) -> Family {
+    match family {
+        intent::Family::Ipv4Unicast => Family::IPV4_UNICAST,
+        intent::Family::Ipv6Unicast => Family::IPV6_UNICAST,
+    }
+}
+
+fn communities(texts: &[String]) -> Result<Vec<Community>, ResolveError> {
+    parse_all(texts)
+}
+
+fn large_communities(texts: &[String]) -> Result<Vec<LargeCommunity>, ResolveError> {
+    parse_all(texts)
+}
+
+fn parse_all<T: std::str::FromStr<Err: std::fmt::Display>>(texts: &[String]) -> Result<Vec<T>, ResolveError> {
+    texts
+        .iter()
+        .map(|text| {
+            text.parse().map_err(|error: T::Err| ResolveError::Community {
+                text: text.clone(),
+                reason: error.to_string(),
+            })
+        })
+        .collect()
+}

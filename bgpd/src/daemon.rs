@@ -1,0 +1,242 @@
+//! The process: configuration, API, signals, and the order in which they begin and end.
+//!
+//! Invariants: nothing is dialled before the API is open, so a second bgpd by mistake disturbs nobody; a file that is
+//! wrong at reload changes nothing; on the way out every peer hears why before the process ends.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::file::{ConfigErrors, ConfigFile};
+use crate::http::server::{ApiSocket, ApiTcp, OpenError};
+use crate::http::{self, ApiState};
+use crate::instance::StopMode;
+use crate::logging::{self, LogControl};
+use crate::options::{DEFAULT_SOCKET, Options};
+use crate::supervisor::{self, IntentError, SupervisorHandle};
+
+/// Why bgpd does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration file is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// A command line option is wrong.
+    #[error("{0}")]
+    Option(String),
+    /// The file is valid and yet cannot be applied.
+    #[error("{}: {source}", .file.display())]
+    Intent {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: IntentError,
+    },
+    /// The API cannot be opened.
+    #[error(transparent)]
+    Api(#[from] OpenError),
+    /// The system does not give what every process needs.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was attempted.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Failure {
+    /// The exit status, as `--help` lists it.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Config(_) | Self::Intent { .. } => 1,
+            Self::Option(_) => 2,
+            Self::Api(_) | Self::System { .. } => 3,
+        })
+    }
+}
+
+/// Checks the configuration file and says so on stdout.
+///
+/// # Errors
+/// [`Failure::Config`] with every line of what is wrong.
+pub fn check(path: &Path) -> Result<(), Failure> {
+    let file = ConfigFile::read(path)?;
+    if let Some(level) = &file.log.level {
+        logging::parse(level).map_err(|invalid| Failure::Option(invalid.to_string()))?;
+    }
+    let (instances, peers, routes) =
+        file.instances.iter().fold((0, 0, 0), |(instances, peers, routes), instance| {
+            (instances + 1, peers + instance.peers.len(), routes + instance.routes.len())
+        });
+    #[expect(clippy::print_stdout, reason = "--check answers on stdout")]
+    {
+        println!("{}: OK ({instances} instances, {peers} peers, {routes} routes)", path.display());
+    }
+    Ok(())
+}
+
+/// Runs bgpd until it is told to stop.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let file = match &options.config {
+        Some(path) => ConfigFile::read(path)?,
+        None => ConfigFile::default(),
+    };
+    let filter =
+        options.log_level.as_deref().or(file.log.level.as_deref()).unwrap_or(logging::DEFAULT_FILTER);
+    let format = options.log_format.or(file.log.format).unwrap_or_default();
+    let log = logging::start(format, filter).map_err(|invalid| Failure::Option(invalid.to_string()))?;
+    // The API and the supervisor share one thread; each instance brings its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::System { what: "start the event loop", source })?;
+    runtime.block_on(Daemon::start(options, &file, log))?.run_in(&runtime)
+}
+
+struct Daemon {
+    options: Options,
+    log: LogControl,
+    supervisor: SupervisorHandle,
+    stop_api: CancellationToken,
+    servers: Vec<tokio::task::JoinHandle<io::Result<()>>>,
+    signals: Signals,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let watch =
+            |kind| signal(kind).map_err(|source| Failure::System { what: "watch for signals", source });
+        Ok(Self {
+            terminate: watch(SignalKind::terminate())?,
+            interrupt: watch(SignalKind::interrupt())?,
+            hangup: watch(SignalKind::hangup())?,
+        })
+    }
+}
+
+impl Daemon {
+    async fn start(options: &Options, file: &ConfigFile, log: LogControl) -> Result<Self, Failure> {
+        let signals = Signals::new()?;
+        let path = socket_path(options, file);
+        let socket = ApiSocket::open(&path)?;
+        let tcp = match options.listen.or(file.api.listen) {
+            Some(address) => Some(ApiTcp::open(address, file.api.token_file.as_deref()).await?),
+            None => None,
+        };
+        let clock = Clock::start();
+        let supervisor = supervisor::start(clock, hostname(file));
+        let state = ApiState { supervisor: supervisor.clone(), clock };
+        let stop_api = CancellationToken::new();
+        let router = http::router(state);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), socket = %path.display(), "bgpd runs");
+        if let Some(config) = &options.config {
+            let applied = supervisor.reload(hostname(file), file.intent()).await;
+            applied.map_err(|source| Failure::Intent { file: config.clone(), source })?;
+        }
+        let mut servers = vec![tokio::spawn(socket.serve(router.clone(), stop_api.clone()))];
+        if let Some(tcp) = tcp {
+            if let Ok(address) = tcp.address() {
+                tracing::info!(%address, "the API is offered over TCP");
+            }
+            servers.push(tokio::spawn(tcp.serve(router, stop_api.clone())));
+        }
+        Ok(Self { options: options.clone(), log, supervisor, stop_api, servers, signals })
+    }
+
+    fn run_in(self, runtime: &tokio::runtime::Runtime) -> Result<(), Failure> {
+        runtime.block_on(self.run());
+        Ok(())
+    }
+
+    async fn run(mut self) {
+        loop {
+            tokio::select! {
+                _ = self.signals.hangup.recv() => self.reload().await,
+                _ = self.signals.terminate.recv() => break,
+                _ = self.signals.interrupt.recv() => break,
+            }
+        }
+        tracing::info!("stopping: every peer is told; a second signal ends bgpd at once");
+        let Self { supervisor, stop_api, servers, mut signals, .. } = self;
+        let orderly = async {
+            supervisor.stop(StopMode::Graceful { text: None }).await;
+            stop_api.cancel();
+            for server in servers {
+                match server.await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(%error, "the API did not end well"),
+                    Err(error) => tracing::warn!(%error, "the API did not end well"),
+                }
+            }
+        };
+        tokio::select! {
+            () = orderly => tracing::info!("stopped"),
+            _ = signals.terminate.recv() => impatient(),
+            _ = signals.interrupt.recv() => impatient(),
+        }
+    }
+
+    async fn reload(&self) {
+        let Some(path) = &self.options.config else {
+            tracing::warn!("SIGHUP has nothing to read: bgpd was started without --config");
+            return;
+        };
+        let file = match ConfigFile::read(path) {
+            Ok(file) => file,
+            Err(errors) => {
+                for error in &errors.0 {
+                    tracing::error!("{error}");
+                }
+                tracing::error!("the configuration stays as it was");
+                return;
+            }
+        };
+        if self.options.log_level.is_none() {
+            let filter = file.log.level.as_deref().unwrap_or(logging::DEFAULT_FILTER);
+            if let Err(invalid) = self.log.set(filter) {
+                tracing::warn!("{}: log.level: {invalid}; it stays as it was", path.display());
+            }
+        }
+        match self.supervisor.reload(hostname(&file), file.intent()).await {
+            Ok(applied) => {
+                tracing::info!(changes = applied.changes.len(), file = %path.display(), "configuration read again")
+            }
+            Err(error) => tracing::error!("{}: {error}; the configuration stays as it was", path.display()),
+        }
+    }
+}
+
+/// Does not return.
+fn impatient() {
+    tracing::warn!("second signal, ending at once");
+    std::process::exit(4);
+}
+
+fn socket_path(options: &Options, file: &ConfigFile) -> PathBuf {
+    options
+        .socket
+        .clone()
+        .or_else(|| file.api.socket.clone())
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET))
+}
+
+fn hostname(file: &ConfigFile) -> Option<String> {
+    let machine =
+        || nix::sys::utsname::uname().ok().map(|names| names.nodename().to_string_lossy().into_owned());
+    file.hostname.clone().or_else(machine).filter(|name| !name.is_empty())
+}

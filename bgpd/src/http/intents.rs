@@ -1,0 +1,151 @@
+//! `/v1/intents`: what each owner wants.
+//!
+//! Invariant: an answer never holds a password.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use rutter_api::control::{Applied, Conflict, ErrorBody, IntentSummary};
+use rutter_api::intent::{Intent, Secret};
+
+use crate::http::ApiState;
+use crate::http::error::ApiError;
+use crate::intents::Owner;
+
+/// All owners.
+#[utoipa::path(get, path = "/v1/intents", tag = "intents", responses((status = 200, body = Vec<IntentSummary>)))]
+pub(super) async fn list(State(state): State<ApiState>) -> Json<Vec<IntentSummary>> {
+    Json(state.supervisor.list().await)
+}
+
+/// What some owner wants and does not get, because another owner comes first by name.
+#[utoipa::path(get, path = "/v1/conflicts", tag = "intents", responses((status = 200, body = Vec<Conflict>)))]
+pub(super) async fn conflicts(State(state): State<ApiState>) -> Json<Vec<Conflict>> {
+    Json(state.supervisor.conflicts().await)
+}
+
+/// What an owner wants. Passwords are masked.
+#[utoipa::path(get, path = "/v1/intents/{owner}", tag = "intents",
+    params(("owner" = String, Path, description = "Who put the intent; `file` is the configuration file")),
+    responses((status = 200, body = Intent), (status = 404, body = ErrorBody)))]
+pub(super) async fn get(
+    State(state): State<ApiState>,
+    owner: Result<Path<String>, PathRejection>,
+) -> Result<Json<Intent>, ApiError> {
+    let Path(owner) = owner?;
+    let named = parse_owner(&owner)?;
+    let intent = state.supervisor.get(named).await;
+    intent.map(|intent| Json(masked(intent))).ok_or_else(|| no_intent(&owner))
+}
+
+/// From now on this is all that the owner wants. Checked whole before anything changes; the answer lists what changed.
+#[utoipa::path(put, path = "/v1/intents/{owner}", tag = "intents",
+    params(("owner" = String, Path, description = "Who wants it: 1 to 63 letters, digits, `-`, `_`, `.`")),
+    request_body = Intent,
+    responses(
+        (status = 200, body = Applied),
+        (status = 409, body = ErrorBody, description = "The owner is the configuration file"),
+        (status = 422, body = ErrorBody, description = "The intent breaks a rule; nothing has changed")))]
+pub(super) async fn put(
+    State(state): State<ApiState>,
+    owner: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Applied>, ApiError> {
+    let Path(owner) = owner?;
+    let owner = writable_owner(&owner)?;
+    let intent = parse_intent(&body?)?;
+    Ok(Json(state.supervisor.put(owner, intent).await?))
+}
+
+/// The owner wants nothing any more.
+#[utoipa::path(delete, path = "/v1/intents/{owner}", tag = "intents",
+    params(("owner" = String, Path, description = "Who put the intent")),
+    responses((status = 200, body = Applied), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    owner: Result<Path<String>, PathRejection>,
+) -> Result<Json<Applied>, ApiError> {
+    let Path(owner) = owner?;
+    let named = writable_owner(&owner)?;
+    state.supervisor.delete(named).await.map(Json).ok_or_else(|| no_intent(&owner))
+}
+
+fn parse_owner(owner: &str) -> Result<Owner, ApiError> {
+    Owner::new(owner).map_err(|invalid| ApiError::new(StatusCode::BAD_REQUEST, invalid.to_string()))
+}
+
+fn writable_owner(owner: &str) -> Result<Owner, ApiError> {
+    let owner = parse_owner(owner)?;
+    if owner.is_file() {
+        let text =
+            "owner `file` is the configuration file; edit it and send bgpd SIGHUP, or use another owner";
+        return Err(ApiError::new(StatusCode::CONFLICT, text));
+    }
+    Ok(owner)
+}
+
+fn no_intent(owner: &str) -> ApiError {
+    ApiError::not_found(format!("owner {owner:?} has no intent; GET /v1/intents lists those that have"))
+}
+
+/// Reads the body; the path of a field that does not fit is written as in the intent itself.
+fn parse_intent(body: &[u8]) -> Result<Intent, ApiError> {
+    // serde would take a list of fields in order too; nobody means that.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        let text = "the body is no intent: it must be a JSON object";
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, text));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let intent: Intent = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let problem = error.into_inner();
+        if path == "." {
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body is no intent: {problem}"))
+        } else {
+            ApiError::field(path.clone(), format!("{path}: {problem}"))
+        }
+    })?;
+    deserializer.end().map_err(|problem| {
+        ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("the body has something after the intent: {problem}"),
+        )
+    })?;
+    Ok(intent)
+}
+
+fn masked(mut intent: Intent) -> Intent {
+    for peer in intent.instances.iter_mut().flat_map(|instance| &mut instance.peers) {
+        if peer.password.is_some() {
+            peer.password = Some(Secret::new("********"));
+        }
+    }
+    intent
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    #[test]
+    fn a_field_that_does_not_fit_is_named() {
+        let body = br#"{"instances":[{"name":"m","localASN":"x","routerID":"10.0.0.1"}]}"#;
+        let error = parse_intent(body).expect_err("a refusal");
+        assert!(format!("{error:?}").contains("instances[0].localASN"), "{error:?}");
+        assert_eq!(error.into_response().status(), StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(parse_intent(b"[]").is_err());
+        assert!(parse_intent(b"{} {}").is_err());
+        assert_eq!(parse_intent(b"{}").expect("an empty intent"), Intent::default());
+    }
+
+    #[test]
+    fn passwords_are_masked() {
+        let body = br#"{"instances":[{"name":"m","localASN":1,"routerID":"10.0.0.1","peers":[{"name":"p","address":"192.0.2.1","password":"geheim"}]}]}"#;
+        let shown = serde_json::to_string(&masked(parse_intent(body).expect("an intent"))).expect("JSON");
+        assert!(!shown.contains("geheim") && shown.contains("********"), "{shown}");
+    }
+}

@@ -1,0 +1,189 @@
+//! One TCP connection of a session: what is queued for it, and how it is read, written and brought to an end.
+//!
+//! The owner task reads and writes by itself when the kernel says it can; nothing is handed between tasks, and an idle
+//! connection owns no buffer.
+//!
+//! Invariant: octets leave in the order they were queued, and a connection that is closed in order has sent all that was
+//! queued before, as far as the peer took it in time.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+/// Messages gathered into one write. 64 UPDATEs of full size are 256 KiB.
+const GATHER: usize = 64;
+/// How long a closing peer may take to read the last words.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A connection that belongs to a session.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: Arc<TcpStream>,
+    queue: VecDeque<Bytes>,
+    queued: usize,
+    /// Somebody waits for the socket to take more.
+    pub write_armed: bool,
+}
+
+impl Connection {
+    /// Wraps a connected stream.
+    #[must_use]
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream: Arc::new(stream), queue: VecDeque::new(), queued: 0, write_armed: false }
+    }
+
+    /// The stream, to wait for it.
+    #[must_use]
+    pub(super) fn stream(&self) -> &Arc<TcpStream> {
+        &self.stream
+    }
+
+    /// Octets that wait to be written.
+    #[must_use]
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Queues octets.
+    pub(super) fn push(&mut self, bytes: Bytes) {
+        self.queued += bytes.len();
+        self.queue.push_back(bytes);
+    }
+
+    /// Writes until the queue is empty or the kernel takes no more. Returns how much went out.
+    ///
+    /// # Errors
+    /// The system's, if the connection is broken.
+    pub(super) fn write(&mut self) -> io::Result<usize> {
+        let mut written = 0;
+        while !self.queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); GATHER];
+            let mut gathered = 0;
+            for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
+                *slice = IoSlice::new(bytes);
+                gathered += 1;
+            }
+            match self.stream.try_write_vectored(&slices[..gathered]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => {
+                    self.consume(length);
+                    written += length;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+
+    fn consume(&mut self, mut length: usize) {
+        self.queued -= length;
+        while length > 0 {
+            let Some(front) = self.queue.front_mut() else { return };
+            if length < front.len() {
+                front.advance(length);
+                return;
+            }
+            length -= front.len();
+            self.queue.pop_front();
+        }
+        // A queue that was long once need not stay so.
+        if self.queue.is_empty() && self.queue.capacity() > GATHER {
+            self.queue = VecDeque::new();
+        }
+    }
+
+    /// Ends the connection in order: writes the rest, says that nothing follows, and reads until the peer has closed
+    /// too, so that the kernel does not throw a last NOTIFICATION away with a reset. Bounded in time.
+    pub(super) async fn close(self) {
+        let Self { stream, queue, .. } = self;
+        let farewell = async {
+            for bytes in queue {
+                write_all(&stream, &bytes).await?;
+            }
+            SockRef::from(&*stream).shutdown(Shutdown::Write)?;
+            let mut rest = [0; 512];
+            loop {
+                stream.readable().await?;
+                match stream.try_read(&mut rest) {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        // Whether the peer took it is no longer ours to know.
+        let _outcome: Result<io::Result<()>, _> = tokio::time::timeout(LINGER, farewell).await;
+        // Wakes whoever still waits for the stream, so that the descriptor is freed.
+        let _closed = SockRef::from(&*stream).shutdown(Shutdown::Both);
+    }
+}
+
+async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("bound");
+        let (dialed, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (Connection::new(dialed.expect("connected")), accepted.expect("accepted").0)
+    }
+
+    #[tokio::test]
+    async fn writes_in_order_across_many_small_pieces() {
+        let (mut connection, mut peer) = pair().await;
+        let expected: Vec<u8> = (0..10_000_u32).flat_map(u32::to_be_bytes).collect();
+        for chunk in expected.chunks(7) {
+            connection.push(Bytes::copy_from_slice(chunk));
+        }
+        assert_eq!(connection.queued(), expected.len());
+        let reader = tokio::spawn(async move {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).await.expect("read");
+            all
+        });
+        while connection.queued() > 0 {
+            connection.write().expect("written");
+            tokio::task::yield_now().await;
+        }
+        connection.close().await;
+        assert_eq!(reader.await.expect("the reader ends"), expected);
+    }
+
+    #[tokio::test]
+    async fn the_last_words_arrive_although_the_peer_was_talking() {
+        let (mut connection, mut peer) = pair().await;
+        peer.try_write(&[1; 1000]).expect("the peer talks and we do not listen");
+        connection.push(Bytes::from_static(b"farewell"));
+        let closing = tokio::spawn(connection.close());
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).await.expect("no reset");
+        assert_eq!(all, b"farewell");
+        drop(peer);
+        closing.await.expect("closed");
+    }
+}

@@ -1,0 +1,119 @@
+//! What happened in an instance, counted where it happens and read through the published snapshot.
+//!
+//! Invariant: counters of a peer live and end with the peer; labels are the names of enum variants, never free text.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bgp_core::{Event, EventKind, PeerId, State};
+use bgp_wire::Notification;
+
+/// Counters of one instance.
+#[derive(Clone, Debug, Default)]
+pub struct InstanceCounters {
+    refused: BTreeMap<&'static str, u64>,
+    peers: HashMap<PeerId, Arc<PeerCounters>>,
+}
+
+/// Counters of one peer, since it was configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerCounters {
+    /// Changes of state, by the state entered.
+    pub entered: BTreeMap<&'static str, u64>,
+    /// NOTIFICATIONs sent, by code and subcode.
+    pub notifications_sent: BTreeMap<(u8, u8), u64>,
+    /// NOTIFICATIONs received, by code and subcode.
+    pub notifications_received: BTreeMap<(u8, u8), u64>,
+    /// Dials that did not come through.
+    pub connect_failures: u64,
+    /// Connections closed because another was kept (RFC 4271 §6.8).
+    pub collisions: u64,
+    /// UPDATEs whose routes were taken as withdrawn (RFC 7606).
+    pub updates_withdrawn: u64,
+    /// UPDATEs of which only attributes were dropped (RFC 7606).
+    pub updates_discarded_attributes: u64,
+    /// Times the prefix limit was passed.
+    pub prefix_limit: u64,
+}
+
+impl InstanceCounters {
+    /// Counts a connection that was not accepted.
+    pub fn refused(&mut self, reason: &'static str) {
+        *self.refused.entry(reason).or_default() += 1;
+    }
+
+    /// Counts an event of the speaker.
+    pub fn count(&mut self, event: &Event) {
+        let counters = Arc::make_mut(self.peers.entry(event.peer).or_default());
+        let code = |notification: &Notification| (notification.code, notification.subcode);
+        match &event.kind {
+            EventKind::StateChanged { to, .. } => *counters.entered.entry(state_label(*to)).or_default() += 1,
+            EventKind::NotificationSent(sent) => {
+                *counters.notifications_sent.entry(code(sent)).or_default() += 1
+            }
+            EventKind::NotificationReceived(received) => {
+                *counters.notifications_received.entry(code(received)).or_default() += 1;
+            }
+            EventKind::ConnectFailed { .. } => counters.connect_failures += 1,
+            EventKind::CollisionResolved { .. } => counters.collisions += 1,
+            EventKind::MalformedUpdate { withdrawn: true, .. } => counters.updates_withdrawn += 1,
+            EventKind::MalformedUpdate { withdrawn: false, .. } => counters.updates_discarded_attributes += 1,
+            EventKind::PrefixLimit { .. } => counters.prefix_limit += 1,
+            EventKind::EndOfRib { .. } | EventKind::RefreshRequested { .. } => {}
+        }
+    }
+
+    /// Forgets peers that are gone.
+    pub fn keep_only(&mut self, exists: impl Fn(PeerId) -> bool) {
+        self.peers.retain(|peer, _| exists(*peer));
+    }
+
+    /// Connections not accepted, by reason.
+    #[must_use]
+    pub fn refused_by_reason(&self) -> &BTreeMap<&'static str, u64> {
+        &self.refused
+    }
+
+    /// The counters of a peer, shared.
+    #[must_use]
+    pub fn peer(&self, peer: PeerId) -> Arc<PeerCounters> {
+        self.peers.get(&peer).cloned().unwrap_or_default()
+    }
+}
+
+/// A state as metric labels and Cilium's tools write it.
+#[must_use]
+pub fn state_label(state: State) -> &'static str {
+    match state {
+        State::Idle => "idle",
+        State::Connect => "connect",
+        State::Active => "active",
+        State::OpenSent => "open_sent",
+        State::OpenConfirm => "open_confirm",
+        State::Established => "established",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bgp_core::Reason;
+
+    use super::*;
+
+    #[test]
+    fn events_are_counted_by_name() {
+        let mut counters = InstanceCounters::default();
+        let peer = PeerId::new(1);
+        let event = |kind| Event { peer, name: Arc::from("tor"), kind };
+        let change = |to| EventKind::StateChanged { from: State::Idle, to, reason: Reason::Started };
+        counters.count(&event(change(State::Connect)));
+        counters.count(&event(change(State::Connect)));
+        let before = counters.peer(peer);
+        counters.count(&event(EventKind::ConnectFailed { text: Arc::from("refused") }));
+        assert_eq!(before.connect_failures, 0, "a published value does not change");
+        assert_eq!(counters.peer(peer).entered["connect"], 2);
+        assert_eq!(counters.peer(peer).connect_failures, 1);
+        counters.keep_only(|_| false);
+        assert_eq!(*counters.peer(peer), PeerCounters::default());
+    }
+}

@@ -1,0 +1,71 @@
+//! What the log says about sessions: one line per change of state at info, NOTIFICATIONs in words, malformed UPDATEs.
+//!
+//! Invariant: every line names instance, peer and address; none holds a password or a whole message.
+
+use bgp_core::{Event, EventKind, Speaker};
+
+use crate::instance::counters::state_label;
+
+/// Writes one event to the log.
+pub(super) fn record(speaker: &Speaker, event: &Event) {
+    let instance = &*speaker.config().name;
+    let peer = &*event.name;
+    // A peer that was just removed has no address any more.
+    let address = speaker.peer(event.peer).map_or_else(String::new, |view| view.config.address.to_string());
+    match &event.kind {
+        EventKind::StateChanged { from, to, reason } => {
+            let (old, new) = (state_label(*from), state_label(*to));
+            let label = reason.label();
+            tracing::info!(
+                instance,
+                peer,
+                address,
+                from = old,
+                to = new,
+                reason = label,
+                "session {new}: {reason}"
+            );
+        }
+        EventKind::NotificationSent(notification) => {
+            tracing::info!(
+                instance,
+                peer,
+                address,
+                code = notification.code,
+                subcode = notification.subcode,
+                "NOTIFICATION sent: {notification}"
+            );
+        }
+        EventKind::NotificationReceived(notification) => {
+            tracing::info!(
+                instance,
+                peer,
+                address,
+                code = notification.code,
+                subcode = notification.subcode,
+                "NOTIFICATION received: {notification}"
+            );
+        }
+        EventKind::ConnectFailed { text } => {
+            tracing::info!(instance, peer, address, "connect failed: {text}");
+        }
+        EventKind::CollisionResolved { closed, kept } => {
+            tracing::info!(instance, peer, address, closed = ?closed, kept = ?kept, "two connections to one peer, one closed");
+        }
+        EventKind::MalformedUpdate { errors, withdrawn } => {
+            let what = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let consequence =
+                if *withdrawn { "its routes are taken as withdrawn" } else { "the attributes are dropped" };
+            tracing::warn!(instance, peer, address, "malformed UPDATE, {consequence}: {what}");
+        }
+        EventKind::PrefixLimit { family, limit } => {
+            tracing::error!(instance, peer, address, %family, limit, "more prefixes than allowed; the session stays down until it is reset");
+        }
+        EventKind::EndOfRib { family } => {
+            tracing::debug!(instance, peer, address, %family, "End-of-RIB received")
+        }
+        EventKind::RefreshRequested { family } => {
+            tracing::info!(instance, peer, address, %family, "the peer asked for our routes again");
+        }
+    }
+}

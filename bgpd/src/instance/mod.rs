@@ -1,0 +1,184 @@
+//! Running instances: one thread each, which owns the speaker and its sockets, and the handle that others hold.
+//!
+//! A thread per instance means that a full table in one never delays the keepalives of another, and that neither waits
+//! for HTTP. Requests are values over a bounded channel; what is asked often is read from a published snapshot instead.
+//!
+//! Invariant: nobody but its own thread touches an instance's state.
+
+mod connection;
+pub mod counters;
+mod endpoints;
+mod journal;
+mod listener;
+mod owner;
+pub mod snapshot;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use arc_swap::ArcSwap;
+use bgp_core::{Command, CommandRefusal, ConfigChange, Speaker};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::config::resolve::InstanceConfig;
+pub use crate::instance::listener::ListenFailure;
+use crate::instance::owner::Owner;
+use crate::instance::snapshot::{InstanceSnapshot, Publisher};
+
+/// Requests that may wait; whoever sends more has to.
+const MAILBOX: usize = 64;
+
+/// Something for the owner of an instance to do.
+pub enum Request {
+    /// Follow a new configuration.
+    Configure {
+        /// The configuration, whole.
+        config: Box<InstanceConfig>,
+        /// What it did.
+        reply: oneshot::Sender<Vec<ConfigChange>>,
+    },
+    /// Look at the speaker. Must be quick: sessions wait meanwhile. Tables are read in pages.
+    Inspect(Question),
+    /// Do what an operator says.
+    Command {
+        /// What.
+        command: Command,
+        /// Whether it was done.
+        reply: oneshot::Sender<Result<(), CommandRefusal>>,
+    },
+    /// End.
+    Stop(StopMode),
+}
+
+/// A look at the speaker, with the time it is looked at.
+pub type Question = Box<dyn FnOnce(&Speaker, &Clock) + Send>;
+
+/// How an instance ends.
+#[derive(Clone, Debug)]
+pub enum StopMode {
+    /// A Cease to every peer, with words if there are any (RFC 9003), then the connections are closed in order.
+    Graceful {
+        /// Shutdown communication.
+        text: Option<String>,
+    },
+}
+
+/// The instance's thread has ended; only a bug in bgpd ends it unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the instance has stopped")]
+pub struct Stopped;
+
+/// What others hold of an instance. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct InstanceHandle {
+    name: Arc<str>,
+    requests: mpsc::Sender<Request>,
+    published: Arc<ArcSwap<InstanceSnapshot>>,
+}
+
+impl InstanceHandle {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// How it looked a moment ago.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<InstanceSnapshot> {
+        self.published.load_full()
+    }
+
+    /// Follows a new configuration.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn configure(&self, config: InstanceConfig) -> Result<Vec<ConfigChange>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Configure { config: Box::new(config), reply }).await?;
+        answer.await.map_err(|_dropped| Stopped)
+    }
+
+    /// Looks at the speaker and returns what was seen.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Speaker, &Clock) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        let question: Question = Box::new(move |speaker, clock| {
+            // Whoever asked may have gone away.
+            let _gone = reply.send(look(speaker, clock));
+        });
+        self.send(Request::Inspect(question)).await?;
+        answer.await.map_err(|_dropped| Stopped)
+    }
+
+    /// Does what an operator says.
+    ///
+    /// # Errors
+    /// [`Stopped`]; inside, why the speaker did not do it.
+    pub async fn command(&self, command: Command) -> Result<Result<(), CommandRefusal>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Command { command, reply }).await?;
+        answer.await.map_err(|_dropped| Stopped)
+    }
+
+    /// Starts to end the instance.
+    ///
+    /// # Errors
+    /// [`Stopped`] already.
+    pub async fn stop(&self, mode: StopMode) -> Result<(), Stopped> {
+        self.send(Request::Stop(mode)).await
+    }
+
+    async fn send(&self, request: Request) -> Result<(), Stopped> {
+        self.requests.send(request).await.map_err(|_closed| Stopped)
+    }
+}
+
+/// A running instance: the handle, and the thread to wait for.
+#[derive(Debug)]
+pub struct RunningInstance {
+    /// For everybody.
+    pub handle: InstanceHandle,
+    thread: JoinHandle<()>,
+}
+
+/// Resolves when an instance's thread has ended, in whatever way; an error means the same.
+pub type Ended = oneshot::Receiver<()>;
+
+impl RunningInstance {
+    /// Starts an instance.
+    ///
+    /// # Errors
+    /// The system's, if it gives no thread or no event queue.
+    pub fn start(config: InstanceConfig, seed: u64, clock: Clock) -> io::Result<(Self, Ended)> {
+        let name = Arc::clone(&config.speaker.name);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let published = Arc::new(ArcSwap::from_pointee(InstanceSnapshot::starting(&config.speaker, &clock)));
+        let (requests, mailbox) = mpsc::channel(MAILBOX);
+        let (end, ended) = oneshot::channel();
+        let publisher = Publisher::new(Arc::clone(&published));
+        let thread = thread::Builder::new().name(thread_name(&name)).spawn(move || {
+            // Dropped, and so resolved, also when a bug unwinds the thread.
+            let _end: oneshot::Sender<()> = end;
+            runtime.block_on(async move { Owner::new(config, seed, clock, publisher).run(mailbox).await });
+        })?;
+        Ok((Self { handle: InstanceHandle { name, requests, published }, thread }, ended))
+    }
+
+    /// Waits for the end of the thread. False if it ended by a bug.
+    pub async fn join(self) -> bool {
+        tokio::task::spawn_blocking(move || self.thread.join().is_ok()).await.unwrap_or(false)
+    }
+}
+
+/// Linux shows 15 characters.
+fn thread_name(instance: &str) -> String {
+    format!("bgp {instance}").chars().take(15).collect()
+}

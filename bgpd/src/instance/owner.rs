@@ -1,0 +1,522 @@
+//! The task that owns one instance: its speaker, its sockets and its timers. It moves values between them and decides
+//! nothing about BGP.
+//!
+//! There is no lock and no other task: the kernel says which sockets are ready ([`IoEvent`]), requests come in over a
+//! bounded channel, and after each the speaker is polled until it has nothing more to say.
+//!
+//! Invariants: [`bgp_core::Action::Close`] is carried out after everything that was to be sent before it was queued; no
+//! connection holds more than [`SEND_QUEUE_LEN`] octets of UPDATEs; one turn of the loop does a bounded amount of work, so
+//! that timers and requests are never starved.
+
+use std::collections::HashMap;
+use std::future::{Future, pending};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgp_core::{
+    Action, CloseReason, Command, ConfigChange, ConnId, Connect, PeerId, SEND_QUEUE_LEN, Speaker,
+};
+use futures::future::{AbortHandle, FutureExt, abortable};
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::io::Interest;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::config::resolve::InstanceConfig;
+use crate::instance::connection::Connection;
+use crate::instance::counters::InstanceCounters;
+use crate::instance::endpoints::{endpoints, scope_name};
+use crate::instance::journal;
+use crate::instance::listener::{Listener, Listeners};
+use crate::instance::snapshot::Publisher;
+use crate::instance::{Request, StopMode};
+use crate::sockopt::{self, DialOptions};
+
+/// One read takes at most this much; one buffer of this size serves all connections of the instance.
+const READ_LEN: usize = 64 * 1024;
+/// How often one turn refills and writes before other events get a look.
+const ROUNDS: usize = 8;
+/// How many sockets are served before the speaker is asked for its answers.
+const READY_EVENTS: usize = 16;
+/// Closing connections that may wait for their peers at the same time; more are closed at once.
+const LINGERING: usize = 256;
+/// How long an orderly stop may take.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// How long a pause after the kernel refused to accept (out of descriptors).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a socket of the instance has to say.
+enum IoEvent {
+    Readable(ConnId, io::Result<()>),
+    Writable(ConnId, io::Result<()>),
+    Accepted(Listener, io::Result<(TcpStream, SocketAddr)>),
+    Dialed(ConnId, Result<TcpStream, Arc<str>>),
+    /// A dial that was given up, or a connection that said farewell.
+    Done,
+}
+
+type IoFuture = Pin<Box<dyn Future<Output = IoEvent> + Send>>;
+
+/// All that belongs to one running instance.
+pub(super) struct Owner {
+    clock: Clock,
+    speaker: Speaker,
+    listeners: Listeners,
+    connections: HashMap<ConnId, Connection>,
+    dials: HashMap<ConnId, AbortHandle>,
+    io: FuturesUnordered<IoFuture>,
+    lingering: usize,
+    next_accepted: ConnId,
+    buffer: Vec<u8>,
+    counters: InstanceCounters,
+    publisher: Publisher,
+    stopping: Option<Instant>,
+    more: bool,
+}
+
+impl Owner {
+    /// A new instance. Call within its runtime.
+    #[must_use]
+    pub(super) fn new(config: InstanceConfig, seed: u64, clock: Clock, publisher: Publisher) -> Self {
+        let mut owner = Self {
+            clock,
+            speaker: Speaker::new(config.speaker.clone(), seed, clock.now()),
+            listeners: Listeners::default(),
+            connections: HashMap::new(),
+            dials: HashMap::new(),
+            io: FuturesUnordered::new(),
+            lingering: 0,
+            next_accepted: ConnId::FIRST_ACCEPTED,
+            buffer: vec![0; READ_LEN],
+            counters: InstanceCounters::default(),
+            publisher,
+            stopping: None,
+            more: false,
+        };
+        owner.listen(&config);
+        owner.pump();
+        owner
+    }
+
+    /// Runs until a stop was carried out or every [`Request`] sender is gone.
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        loop {
+            self.publish();
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                request = requests.recv(), if self.stopping.is_none() => match request {
+                    Some(request) => self.handle_request(request),
+                    None => self.stop(StopMode::Graceful { text: None }),
+                },
+                () = sleep_until(deadline) => self.handle_deadline(),
+                Some(event) = self.io.next() => self.handle_io(event),
+                // Yields to the kernel's news, which a future that is always ready would not.
+                () = tokio::task::yield_now(), if self.more => {}
+            }
+            self.take_ready_io();
+            self.pump();
+            if self.stopping.is_some_and(|limit| self.is_quiet() || limit <= Instant::now()) {
+                self.publish();
+                return;
+            }
+        }
+    }
+
+    fn handle_request(&mut self, request: Request) {
+        match request {
+            Request::Configure { config, reply } => {
+                let changes = self.configure(*config);
+                // Whoever asked may have gone away; the configuration holds all the same.
+                let _gone = reply.send(changes);
+            }
+            Request::Inspect(question) => question(&self.speaker, &self.clock),
+            Request::Command { command, reply } => {
+                let _gone = reply.send(self.speaker.handle_command(command, self.clock.now()));
+            }
+            Request::Stop(mode) => self.stop(mode),
+        }
+        self.publisher.mark_urgent();
+    }
+
+    fn configure(&mut self, config: InstanceConfig) -> Vec<ConfigChange> {
+        self.listen(&config);
+        let changes = self.speaker.handle_config(config.speaker, self.clock.now());
+        self.counters.keep_only(|peer| self.speaker.peer(peer).is_some());
+        changes
+    }
+
+    fn listen(&mut self, config: &InstanceConfig) {
+        let opened = self.listeners.configure(&config.listen, &config.speaker, Instant::now());
+        self.accept_from(opened);
+    }
+
+    fn stop(&mut self, mode: StopMode) {
+        self.listeners.close();
+        self.stopping = Some(Instant::now() + STOP_LIMIT);
+        let command = match mode {
+            StopMode::Graceful { text } => Command::Stop { text: text.map(Arc::from) },
+        };
+        // Stopping cannot be refused: it names no peer.
+        let _always_done = self.speaker.handle_command(command, self.clock.now());
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.connections.is_empty() && self.lingering == 0
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let speaker = self.speaker.poll_timeout().map(|at| Instant::from_std(self.clock.instant(at)));
+        [speaker, self.listeners.retry_at(), self.publisher.due(), self.stopping].into_iter().flatten().min()
+    }
+
+    fn handle_deadline(&mut self) {
+        self.speaker.handle_timeout(self.clock.now());
+        let opened = self.listeners.retry(Instant::now());
+        self.accept_from(opened);
+    }
+
+    fn publish(&mut self) {
+        self.publisher.publish(&self.speaker, &self.listeners, &self.counters, &self.clock);
+    }
+
+    // What the sockets say.
+
+    /// Takes what else is ready, so that one answer covers what came together.
+    fn take_ready_io(&mut self) {
+        for _ in 0..READY_EVENTS {
+            match self.io.next().now_or_never() {
+                Some(Some(event)) => self.handle_io(event),
+                _ => return,
+            }
+        }
+    }
+
+    fn handle_io(&mut self, event: IoEvent) {
+        match event {
+            IoEvent::Readable(conn, result) => self.read(conn, result),
+            IoEvent::Writable(conn, result) => {
+                if let Some(connection) = self.connections.get_mut(&conn) {
+                    connection.write_armed = false;
+                    match result {
+                        Ok(()) => self.write(conn),
+                        Err(error) => self.lost(conn, &error),
+                    }
+                }
+            }
+            IoEvent::Accepted(listener, result) => self.accepted(&listener, result),
+            IoEvent::Dialed(conn, result) => self.dialed(conn, result),
+            IoEvent::Done => self.lingering = self.lingering.saturating_sub(1),
+        }
+    }
+
+    fn read(&mut self, conn: ConnId, ready: io::Result<()>) {
+        let Some(connection) = self.connections.get(&conn) else { return };
+        let result = ready.and_then(|()| connection.stream().try_read(&mut self.buffer));
+        match result {
+            Ok(0) => self.closed(conn, CloseReason::Eof),
+            Ok(length) => {
+                if length < self.buffer.len() {
+                    forget_readiness(connection.stream());
+                }
+                self.speaker.handle_bytes(conn, &self.buffer[..length], self.clock.now());
+                self.wait_readable(conn);
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                self.wait_readable(conn);
+            }
+            Err(error) => self.lost(conn, &error),
+        }
+    }
+
+    fn write(&mut self, conn: ConnId) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        match connection.write() {
+            Ok(written) => {
+                let queued = connection.queued();
+                if queued > 0 && !connection.write_armed {
+                    connection.write_armed = true;
+                    let stream = Arc::clone(connection.stream());
+                    self.io.push(Box::pin(async move { IoEvent::Writable(conn, stream.writable().await) }));
+                }
+                if written > 0 {
+                    let free = SEND_QUEUE_LEN.saturating_sub(queued);
+                    self.speaker.handle_writable(conn, free, self.clock.now());
+                }
+            }
+            Err(error) => self.lost(conn, &error),
+        }
+    }
+
+    fn lost(&mut self, conn: ConnId, error: &io::Error) {
+        self.closed(conn, CloseReason::Error(Arc::from(plain(error))));
+    }
+
+    fn closed(&mut self, conn: ConnId, reason: CloseReason) {
+        if self.connections.remove(&conn).is_some() {
+            self.speaker.handle_closed(conn, reason, self.clock.now());
+        }
+    }
+
+    fn dialed(&mut self, conn: ConnId, result: Result<TcpStream, Arc<str>>) {
+        if self.dials.remove(&conn).is_none() {
+            return;
+        }
+        let ends = result.and_then(|stream| match (stream.local_addr(), stream.peer_addr()) {
+            (Ok(local), Ok(remote)) => Ok((stream, endpoints(local, remote))),
+            (Err(error), _) | (_, Err(error)) => Err(Arc::from(plain(&error))),
+        });
+        match ends {
+            Ok((stream, ends)) => {
+                self.connections.insert(conn, Connection::new(stream));
+                self.wait_readable(conn);
+                self.speaker.handle_connected(conn, ends, self.clock.now());
+            }
+            Err(text) => self.speaker.handle_connect_failed(conn, text, self.clock.now()),
+        }
+    }
+
+    fn accepted(&mut self, listener: &Listener, result: io::Result<(TcpStream, SocketAddr)>) {
+        if !self.listeners.is_open(listener) {
+            return;
+        }
+        match result {
+            Ok((stream, remote)) => {
+                self.accept_from([listener.clone()]);
+                self.admit(stream, remote);
+            }
+            Err(error) => {
+                tracing::warn!(listener = %listener.address, %error, "cannot accept a connection");
+                self.counters.refused("accept-failed");
+                let listener = listener.clone();
+                self.io.push(Box::pin(async move {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    accept(listener).await
+                }));
+            }
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream, remote: SocketAddr) {
+        let instance = Arc::clone(&self.speaker.config().name);
+        if let Some(reason) = self.listeners.locked_out(remote.ip()) {
+            tracing::warn!(%instance, %remote, reason, "connection refused");
+            self.counters.refused("md5-key-not-set");
+            return;
+        }
+        let Ok(local) = stream.local_addr() else { return };
+        if let Err(error) = sockopt::set_session_options(&stream, remote) {
+            tracing::warn!(%instance, %remote, %error, "session socket");
+        }
+        let conn = self.next_accepted;
+        self.next_accepted = conn.next();
+        let scope = scope_name(remote);
+        let now = self.clock.now();
+        match self.speaker.handle_accepted(conn, endpoints(local, remote), scope.as_deref(), now) {
+            Ok(peer) => {
+                if let Err(error) = self.set_ttl(peer, &stream, remote) {
+                    tracing::warn!(%remote, %error, "the session uses the system's TTL");
+                }
+                self.connections.insert(conn, Connection::new(stream));
+                self.wait_readable(conn);
+            }
+            Err(refusal) => {
+                tracing::info!(%instance, %remote, reason = refusal.label(), "connection refused: {refusal}");
+                self.counters.refused(refusal.label());
+                self.publisher.mark();
+                let mut connection = Connection::new(stream);
+                connection.push(refusal.notification().encode());
+                self.farewell(connection);
+            }
+        }
+    }
+
+    /// An external session stays on the link unless it is multihop, whoever opened it.
+    fn set_ttl(
+        &self,
+        peer: PeerId,
+        stream: &TcpStream,
+        remote: SocketAddr,
+    ) -> Result<(), sockopt::SocketError> {
+        let Some(view) = self.speaker.peer(peer) else { return Ok(()) };
+        let local_asn = self.speaker.config().local_asn;
+        match (view.config.multihop, view.config.remote_asn) {
+            (_, Some(asn)) if asn == local_asn => Ok(()),
+            (Some(ttl), _) => sockopt::set_ttl(stream, remote, ttl),
+            (None, Some(_)) => sockopt::set_ttl(stream, remote, 1),
+            // Internal or external is known only with the OPEN.
+            (None, None) => Ok(()),
+        }
+    }
+
+    // What the speaker says.
+
+    /// Lets the speaker talk until it is quiet, or until others should have a turn.
+    fn pump(&mut self) {
+        self.more = false;
+        for round in 0..ROUNDS {
+            let sent = self.transmit();
+            let acted = self.act();
+            self.report();
+            if !sent && !acted {
+                return;
+            }
+            self.publisher.mark();
+            self.more = round + 1 == ROUNDS;
+        }
+    }
+
+    fn transmit(&mut self) -> bool {
+        let now = self.clock.now();
+        let mut touched: Vec<ConnId> = Vec::new();
+        while let Some(transmit) = self.speaker.poll_transmit(now) {
+            // A connection that was lost meanwhile: its peer was told by handle_closed.
+            if let Some(connection) = self.connections.get_mut(&transmit.conn) {
+                connection.push(transmit.bytes);
+                if touched.last() != Some(&transmit.conn) && !touched.contains(&transmit.conn) {
+                    touched.push(transmit.conn);
+                }
+            }
+        }
+        let any = !touched.is_empty();
+        for conn in touched {
+            if self.connections.get(&conn).is_some_and(|connection| !connection.write_armed) {
+                self.write(conn);
+            }
+        }
+        any
+    }
+
+    fn act(&mut self) -> bool {
+        let mut any = false;
+        while let Some(action) = self.speaker.poll_action() {
+            any = true;
+            match action {
+                Action::Connect(connect) => self.dial(connect),
+                Action::Close { conn } => {
+                    // What was polled for it since `transmit` must be queued first.
+                    while let Some(transmit) = self.speaker.poll_transmit(self.clock.now()) {
+                        if let Some(connection) = self.connections.get_mut(&transmit.conn) {
+                            connection.push(transmit.bytes);
+                        }
+                    }
+                    if let Some(connection) = self.connections.remove(&conn) {
+                        self.farewell(connection);
+                    } else if let Some(dial) = self.dials.remove(&conn) {
+                        dial.abort();
+                    }
+                }
+            }
+        }
+        if any {
+            let waiting: Vec<ConnId> = self
+                .connections
+                .iter()
+                .filter(|(_, connection)| connection.queued() > 0 && !connection.write_armed)
+                .map(|(conn, _)| *conn)
+                .collect();
+            for conn in waiting {
+                self.write(conn);
+            }
+        }
+        any
+    }
+
+    fn report(&mut self) {
+        while let Some(event) = self.speaker.poll_event() {
+            self.counters.count(&event);
+            journal::record(&self.speaker, &event);
+            self.publisher.mark_urgent();
+        }
+    }
+
+    fn dial(&mut self, connect: Connect) {
+        let conn = connect.conn;
+        let (attempt, handle) = abortable(dial(connect));
+        self.dials.insert(conn, handle);
+        self.io.push(Box::pin(async move {
+            match attempt.await {
+                Ok(result) => IoEvent::Dialed(conn, result),
+                // The speaker gave it up and expects nothing.
+                Err(_aborted) => IoEvent::Dialed(conn, Err(Arc::from("given up"))),
+            }
+        }));
+    }
+
+    fn farewell(&mut self, mut connection: Connection) {
+        // Most often all fits into the socket at once.
+        let broken = connection.write().is_err();
+        if broken || self.lingering >= LINGERING {
+            return;
+        }
+        self.lingering += 1;
+        self.io.push(Box::pin(async move {
+            connection.close().await;
+            IoEvent::Done
+        }));
+    }
+
+    fn wait_readable(&mut self, conn: ConnId) {
+        if let Some(connection) = self.connections.get(&conn) {
+            let stream = Arc::clone(connection.stream());
+            self.io.push(Box::pin(async move { IoEvent::Readable(conn, stream.readable().await) }));
+        }
+    }
+
+    fn accept_from(&mut self, listeners: impl IntoIterator<Item = Listener>) {
+        for listener in listeners {
+            self.io.push(Box::pin(accept(listener)));
+        }
+    }
+}
+
+async fn accept(listener: Listener) -> IoEvent {
+    let result = listener.socket.accept().await;
+    IoEvent::Accepted(listener, result)
+}
+
+async fn dial(connect: Connect) -> Result<TcpStream, Arc<str>> {
+    let fail = |text: String| -> Arc<str> { Arc::from(text) };
+    let mut remote = connect.remote;
+    if let (Some(interface), true) = (&connect.interface, sockopt::is_link_local(remote.ip())) {
+        let scope = sockopt::interface_index(interface).map_err(|error| fail(error.to_string()))?;
+        remote = sockopt::with_scope(remote, scope);
+    }
+    let socket = sockopt::dialer(&DialOptions {
+        remote,
+        local: connect.local,
+        interface: connect.interface.as_deref(),
+        ttl: connect.ttl,
+        password: connect.password.as_ref().map(|password| password.expose()),
+    })
+    .map_err(|error| fail(error.to_string()))?;
+    let socket = TcpSocket::from_std_stream(socket.into());
+    socket.connect(remote).await.map_err(|error| fail(plain(&error)))
+}
+
+/// A short read emptied the socket: the next news about it comes from the kernel, not from another read. (The runtime
+/// clears readiness when a read would block, and this is such a read without the system call.)
+fn forget_readiness(stream: &TcpStream) {
+    let _would_block = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+/// The system's words without `(os error 111)`.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,61 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::config::file::{LogFormat, parse_listen};
+
+/// Where the API's socket is unless somebody says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/rutter/bgpd.sock";
+
+/// A BGP speaker. Takes neighbours and routes from a YAML file, from its API, or both.
+///
+/// Without --config it starts with nothing but the API and waits for intents (PUT /v1/intents/OWNER).
+///
+/// Signals: SIGHUP reads the file again and applies the differences; sessions that did not change stay up. SIGTERM and
+/// SIGINT close all sessions in order (Cease); a second one ends at once.
+///
+/// Exit status: 0 after an orderly stop, 1 if the configuration is wrong, 2 for wrong options, 3 if the API cannot be
+/// opened, 4 after a second signal.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bgpd", version, max_term_width = 100)]
+pub struct Options {
+    /// Configuration file (YAML)
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Check the configuration file, say what is wrong with it, and end
+    #[arg(long, requires = "config")]
+    pub check: bool,
+    /// Unix socket of the API [default: /run/rutter/bgpd.sock]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Offer the API on TCP too. A port alone means 127.0.0.1. Read-only unless the file sets api.tokenFile
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen)]
+    pub listen: Option<SocketAddr>,
+    /// How log lines look [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// What is logged: error, warn, info, debug, trace, or TARGET=LEVEL pairs [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn a_port_alone_stays_on_the_loopback() {
+        let options = Options::parse_from(["bgpd", "--listen", "9179"]);
+        assert_eq!(options.listen, Some(SocketAddr::from(([127, 0, 0, 1], 9179))));
+    }
+}

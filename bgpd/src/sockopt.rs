@@ -1,0 +1,309 @@
+//! Socket options of a BGP session: TCP MD5 (RFC 2385), TTL (RFC 4271 §5.1.3 neighbours are on-link), device, DSCP.
+//!
+//! The only file of bgpd with `unsafe`: the kernel's MD5 interface has no safe wrapper.
+//!
+//! Invariant: a function that returns `Ok` has set what it was asked to set; a caller that gets an error must not use
+//! the socket as if it had.
+
+#![expect(
+    unsafe_code,
+    reason = "setsockopt(TCP_MD5SIG) has no safe wrapper; every block carries its safety note"
+)]
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd};
+
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+/// Internetwork control (CS6), which networks keep alive under load.
+const DSCP_CS6: u32 = 0xC0;
+/// Waiting SYNs of all neighbours of an instance.
+const BACKLOG: i32 = 1024;
+
+/// What the kernel cannot be made to do for a session.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// An option could not be set.
+    #[error("cannot {what}: {source}")]
+    Option {
+        /// What was attempted.
+        what: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The configured interface does not exist here.
+    #[error("interface {name} does not exist: {source}")]
+    Interface {
+        /// Its name.
+        name: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A password longer than the kernel takes.
+    #[error("the TCP MD5 password has {length} bytes; the kernel takes at most {MD5_KEY_MAX}")]
+    Md5TooLong {
+        /// Its length.
+        length: usize,
+    },
+    /// The key was not accepted, so the session must not be opened without it.
+    #[error("the TCP MD5 key for {peer} cannot be set, so the session stays down: {source}")]
+    Md5 {
+        /// Whose key.
+        peer: IpAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// What a dialled socket needs before `connect`.
+#[derive(Clone, Copy, Debug)]
+pub struct DialOptions<'a> {
+    /// The neighbour.
+    pub remote: SocketAddr,
+    /// Source address, if chosen.
+    pub local: Option<IpAddr>,
+    /// Device to bind to.
+    pub interface: Option<&'a str>,
+    /// TTL or hop limit of what we send.
+    pub ttl: Option<u8>,
+    /// TCP MD5 key.
+    pub password: Option<&'a str>,
+}
+
+/// A socket ready for a non-blocking `connect`.
+///
+/// # Errors
+/// [`SocketError`]: nothing is dialled with less than what was asked for.
+pub fn dialer(options: &DialOptions<'_>) -> Result<Socket, SocketError> {
+    let socket = new_socket(options.remote)?;
+    if let Some(password) = options.password {
+        set_md5_key(&socket, options.remote.ip(), Some(password))?;
+    }
+    if let Some(ttl) = options.ttl {
+        set_ttl(&socket, options.remote, ttl)?;
+    }
+    if let Some(interface) = options.interface {
+        socket.bind_device(Some(interface.as_bytes())).map_err(|source| SocketError::Option {
+            what: format!("bind to interface {interface}"),
+            source,
+        })?;
+    }
+    set_session_options(&socket, options.remote)?;
+    if let Some(local) = options.local {
+        let scope = match options.interface {
+            Some(interface) if is_link_local(local) => interface_index(interface)?,
+            _ => 0,
+        };
+        let local = with_scope(SocketAddr::new(local, 0), scope);
+        socket.bind(&SockAddr::from(local)).map_err(|source| SocketError::Option {
+            what: format!("use source address {}", local.ip()),
+            source,
+        })?;
+    }
+    Ok(socket)
+}
+
+/// A listening socket. IPv6 sockets take IPv6 only, so that both families can listen on one port.
+///
+/// # Errors
+/// [`SocketError`], most often because the port is taken or needs more rights.
+pub fn listener(address: SocketAddr) -> Result<Socket, SocketError> {
+    let socket = new_socket(address)?;
+    let option = |what: &str| {
+        let what = what.to_owned();
+        move |source| SocketError::Option { what, source }
+    };
+    socket.set_reuse_address(true).map_err(option("set SO_REUSEADDR"))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true).map_err(option("set IPV6_V6ONLY"))?;
+    }
+    socket.bind(&SockAddr::from(address)).map_err(option(&format!("listen on {address}")))?;
+    socket.listen(BACKLOG).map_err(option(&format!("listen on {address}")))?;
+    Ok(socket)
+}
+
+/// Options that both dialled and accepted sessions get.
+///
+/// # Errors
+/// [`SocketError::Option`].
+pub fn set_session_options(socket: &impl AsFd, remote: SocketAddr) -> Result<(), SocketError> {
+    let socket = SockRef::from(socket);
+    socket
+        .set_tcp_nodelay(true)
+        .map_err(|source| SocketError::Option { what: "set TCP_NODELAY".to_owned(), source })?;
+    let dscp = if remote.is_ipv4() { socket.set_tos_v4(DSCP_CS6) } else { socket.set_tclass_v6(DSCP_CS6) };
+    dscp.map_err(|source| SocketError::Option { what: "mark packets as network control".to_owned(), source })
+}
+
+/// TTL (IPv4) or hop limit (IPv6) of outgoing packets.
+///
+/// # Errors
+/// [`SocketError::Option`].
+pub fn set_ttl(socket: &impl AsFd, remote: SocketAddr, ttl: u8) -> Result<(), SocketError> {
+    let socket = SockRef::from(socket);
+    let result = if remote.is_ipv4() {
+        socket.set_ttl_v4(u32::from(ttl))
+    } else {
+        socket.set_unicast_hops_v6(u32::from(ttl))
+    };
+    result.map_err(|source| SocketError::Option { what: format!("set TTL {ttl}"), source })
+}
+
+/// Sets, or with `None` removes, the key for segments from and to `peer`. On a listener it holds for all connections
+/// that `peer` opens: the kernel drops unsigned ones before we see them.
+///
+/// # Errors
+/// [`SocketError::Md5TooLong`] or [`SocketError::Md5`].
+pub fn set_md5_key(socket: &impl AsFd, peer: IpAddr, password: Option<&str>) -> Result<(), SocketError> {
+    let key = password.unwrap_or_default().as_bytes();
+    if key.len() > MD5_KEY_MAX {
+        return Err(SocketError::Md5TooLong { length: key.len() });
+    }
+    let address = SockAddr::from(SocketAddr::new(peer, 0));
+    let mut request = TcpMd5Sig {
+        // SAFETY: sockaddr_storage is plain data for which all zeroes is a valid value.
+        address: unsafe { mem::zeroed() },
+        flags: 0,
+        prefix_length: 0,
+        // At most 80, checked above.
+        key_length: key.len() as u16,
+        interface_index: 0,
+        key: [0; MD5_KEY_MAX],
+    };
+    request.key[..key.len()].copy_from_slice(key);
+    // SAFETY: `address` is a valid socket address of `address.len()` bytes, which is at most the size of
+    // sockaddr_storage; the two regions are different objects.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            address.as_ptr().cast::<u8>(),
+            std::ptr::from_mut(&mut request.address).cast::<u8>(),
+            address.len() as usize,
+        );
+    }
+    // SAFETY: the descriptor is open for the duration of the borrow, and `request` has the layout of the kernel's
+    // `struct tcp_md5sig` (linux/tcp.h) and the length that is passed with it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_MD5SIG,
+            std::ptr::from_ref(&request).cast(),
+            size_of::<TcpMd5Sig>() as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    let source = io::Error::last_os_error();
+    // Removing a key that is not there leaves what was asked for.
+    if password.is_none() && source.raw_os_error() == Some(libc::ENOENT) {
+        return Ok(());
+    }
+    Err(SocketError::Md5 { peer, source })
+}
+
+/// The index of an interface, the scope of link-local addresses on it.
+///
+/// # Errors
+/// [`SocketError::Interface`].
+pub fn interface_index(name: &str) -> Result<u32, SocketError> {
+    nix::net::if_::if_nametoindex(name)
+        .map_err(|errno| SocketError::Interface { name: name.to_owned(), source: errno.into() })
+}
+
+/// The same address with a scope, where scopes have a meaning.
+#[must_use]
+pub fn with_scope(address: SocketAddr, scope: u32) -> SocketAddr {
+    match address {
+        SocketAddr::V6(mut address) if is_link_local(IpAddr::V6(*address.ip())) => {
+            address.set_scope_id(scope);
+            SocketAddr::V6(address)
+        }
+        other => other,
+    }
+}
+
+/// fe80::/10.
+#[must_use]
+pub fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+fn new_socket(address: SocketAddr) -> Result<Socket, SocketError> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))
+        .map_err(|source| SocketError::Option { what: "open a TCP socket".to_owned(), source })
+}
+
+/// TCP_MD5SIG_MAXKEYLEN.
+const MD5_KEY_MAX: usize = 80;
+
+/// `struct tcp_md5sig` of linux/tcp.h, which the libc crate does not have.
+#[repr(C)]
+struct TcpMd5Sig {
+    address: libc::sockaddr_storage,
+    flags: u8,
+    prefix_length: u8,
+    key_length: u16,
+    interface_index: libc::c_int,
+    key: [u8; MD5_KEY_MAX],
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn dial(to: SocketAddr, password: Option<&str>) -> io::Result<TcpStream> {
+        let options = DialOptions { remote: to, local: None, interface: None, ttl: Some(1), password };
+        let socket = dialer(&options).expect("a socket");
+        socket.set_nonblocking(false)?;
+        socket.connect_timeout(&SockAddr::from(to), Duration::from_millis(300))?;
+        Ok(socket.into())
+    }
+
+    #[test]
+    fn md5_keys_must_agree() {
+        let server = listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a listener");
+        let address = server.local_addr().expect("bound").as_socket().expect("an IP address");
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        set_md5_key(&server, loopback, Some("right")).expect("the kernel has TCP MD5");
+        assert!(dial(address, Some("wrong")).is_err(), "a wrong key must not connect");
+        assert!(dial(address, None).is_err(), "no key must not connect");
+        let mut client = dial(address, Some("right")).expect("equal keys connect");
+        server.set_nonblocking(false).expect("blocking");
+        let (mut accepted, _) = server.accept().expect("accepted");
+        client.write_all(b"x").expect("sent");
+        let mut byte = [0];
+        accepted.read_exact(&mut byte).expect("received");
+        set_md5_key(&server, loopback, None).expect("removed");
+        set_md5_key(&server, loopback, None).expect("removing twice is the same");
+        dial(address, None).expect("without the key again");
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_is_refused() {
+        let server = listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a listener");
+        let long = "x".repeat(81);
+        let error = set_md5_key(&server, IpAddr::V4(Ipv4Addr::LOCALHOST), Some(&long)).expect_err("too long");
+        assert_eq!(error.to_string(), "the TCP MD5 password has 81 bytes; the kernel takes at most 80");
+    }
+
+    #[test]
+    fn both_families_listen_on_one_port() {
+        let v4 = listener(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))).expect("IPv4");
+        let port = v4.local_addr().expect("bound").as_socket().expect("an IP address").port();
+        listener(SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port))).expect("IPv6 on the same port");
+    }
+
+    #[test]
+    fn a_missing_interface_is_named() {
+        let error = interface_index("no-such-if0").expect_err("no such interface");
+        assert!(error.to_string().starts_with("interface no-such-if0 does not exist"), "{error}");
+    }
+}

@@ -1,0 +1,423 @@
+//! Who decides which instances run: one task that holds the intents, adds them up and makes the instances follow.
+//!
+//! Invariants: an intent is applied whole or not at all; instances whose part of the merged intent did not change are not
+//! touched; an instance that ends by a bug is named in the log and started again.
+
+mod changes;
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use rutter_api::control::{Applied, Change, Conflict, Effect, IntentSummary};
+use rutter_api::intent::{Instance, Intent, InvalidIntent};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::config::resolve::{InstanceConfig, ResolveError, resolve};
+use crate::instance::{InstanceHandle, RunningInstance, StopMode};
+use crate::intents::Owner;
+use crate::intents::store::IntentStore;
+
+/// Orders that may wait.
+const MAILBOX: usize = 16;
+/// Pause before an instance that ended by a bug, or could not be started, is tried again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// Running instances by name, as everybody may see them.
+pub type Directory = BTreeMap<String, InstanceHandle>;
+
+/// Why an intent was not applied. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum IntentError {
+    /// It breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] InvalidIntent),
+    /// It is valid, but the speaker cannot take it.
+    #[error("instance {instance}: {source}")]
+    Resolve {
+        /// The instance.
+        instance: String,
+        /// Why.
+        source: ResolveError,
+    },
+    /// bgpd is stopping.
+    #[error("bgpd is stopping and takes no more intents")]
+    Stopping,
+}
+
+enum Order {
+    Put {
+        owner: Owner,
+        intent: Box<Intent>,
+        reply: oneshot::Sender<Result<Applied, IntentError>>,
+    },
+    Reload {
+        hostname: Option<String>,
+        intent: Box<Intent>,
+        reply: oneshot::Sender<Result<Applied, IntentError>>,
+    },
+    Delete {
+        owner: Owner,
+        reply: oneshot::Sender<Option<Applied>>,
+    },
+    Get {
+        owner: Owner,
+        reply: oneshot::Sender<Option<Intent>>,
+    },
+    List {
+        reply: oneshot::Sender<Vec<IntentSummary>>,
+    },
+    InForce {
+        reply: oneshot::Sender<Vec<Instance>>,
+    },
+    Conflicts {
+        reply: oneshot::Sender<Vec<Conflict>>,
+    },
+    Stop {
+        mode: StopMode,
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// What others hold of the supervisor. Cheap to clone.
+#[derive(Clone)]
+pub struct SupervisorHandle {
+    orders: mpsc::Sender<Order>,
+    directory: Arc<ArcSwap<Directory>>,
+}
+
+impl SupervisorHandle {
+    /// Replaces what an owner wants.
+    ///
+    /// # Errors
+    /// See [`IntentError`].
+    pub async fn put(&self, owner: Owner, intent: Intent) -> Result<Applied, IntentError> {
+        let order = |reply| Order::Put { owner, intent: Box::new(intent), reply };
+        self.ask(order).await.unwrap_or(Err(IntentError::Stopping))
+    }
+
+    /// Replaces what the configuration file wants.
+    ///
+    /// # Errors
+    /// See [`IntentError`].
+    pub async fn reload(&self, hostname: Option<String>, intent: Intent) -> Result<Applied, IntentError> {
+        let order = |reply| Order::Reload { hostname, intent: Box::new(intent), reply };
+        self.ask(order).await.unwrap_or(Err(IntentError::Stopping))
+    }
+
+    /// Forgets an owner. `None` if there is none of this name.
+    pub async fn delete(&self, owner: Owner) -> Option<Applied> {
+        self.ask(|reply| Order::Delete { owner, reply }).await.flatten()
+    }
+
+    /// What an owner wants.
+    pub async fn get(&self, owner: Owner) -> Option<Intent> {
+        self.ask(|reply| Order::Get { owner, reply }).await.flatten()
+    }
+
+    /// All owners.
+    pub async fn list(&self) -> Vec<IntentSummary> {
+        self.ask(|reply| Order::List { reply }).await.unwrap_or_default()
+    }
+
+    /// The merged intent as the instances follow it.
+    pub async fn in_force(&self) -> Vec<Instance> {
+        self.ask(|reply| Order::InForce { reply }).await.unwrap_or_default()
+    }
+
+    /// What some owner does not get.
+    pub async fn conflicts(&self) -> Vec<Conflict> {
+        self.ask(|reply| Order::Conflicts { reply }).await.unwrap_or_default()
+    }
+
+    /// Ends all instances and waits until they have ended.
+    pub async fn stop(&self, mode: StopMode) {
+        // No answer means that the supervisor has ended already.
+        let _ended = self.ask(|reply| Order::Stop { mode, reply }).await;
+    }
+
+    /// Running instances.
+    #[must_use]
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.load_full()
+    }
+
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(order(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// An instance and the part of the merged intent that it follows.
+struct Followed {
+    running: RunningInstance,
+    intent: Instance,
+    hostname: Option<String>,
+    generation: u64,
+}
+
+struct Supervisor {
+    clock: Clock,
+    store: IntentStore,
+    hostname: Option<String>,
+    followed: BTreeMap<String, Followed>,
+    ends: FuturesUnordered<BoxFuture<'static, (String, u64)>>,
+    conflicts: Vec<Conflict>,
+    directory: Arc<ArcSwap<Directory>>,
+    generation: u64,
+    restart_at: Option<Instant>,
+}
+
+/// Starts the supervisor on the current runtime, without any intent.
+#[must_use]
+pub fn start(clock: Clock, hostname: Option<String>) -> SupervisorHandle {
+    let (orders, mailbox) = mpsc::channel(MAILBOX);
+    let directory = Arc::new(ArcSwap::from_pointee(Directory::new()));
+    let supervisor = Supervisor {
+        clock,
+        store: IntentStore::default(),
+        hostname,
+        followed: BTreeMap::new(),
+        ends: FuturesUnordered::new(),
+        conflicts: Vec::new(),
+        directory: Arc::clone(&directory),
+        generation: 0,
+        restart_at: None,
+    };
+    tokio::spawn(supervisor.run(mailbox));
+    SupervisorHandle { orders, directory }
+}
+
+impl Supervisor {
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        loop {
+            let deadline = [self.store.next_expiry(), self.restart_at].into_iter().flatten().min();
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Stop { mode, reply }) => {
+                        self.stop(mode).await;
+                        let _gone = reply.send(());
+                        return;
+                    }
+                    Some(order) => self.carry_out(order).await,
+                    None => return self.stop(StopMode::Graceful { text: None }).await,
+                },
+                Some((name, generation)) = self.ends.next() => self.ended(&name, generation).await,
+                () = sleep_until(deadline) => self.deadline().await,
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, order: Order) {
+        // Whoever asked may have gone away; what was done is done.
+        match order {
+            Order::Put { owner, intent, reply } => {
+                let _gone = reply.send(self.put(owner, *intent).await);
+            }
+            Order::Reload { hostname, intent, reply } => {
+                let before = std::mem::replace(&mut self.hostname, hostname);
+                let result = self.put(Owner::file(), *intent).await;
+                if result.is_err() {
+                    self.hostname = before;
+                }
+                let _gone = reply.send(result);
+            }
+            Order::Delete { owner, reply } => {
+                let _gone = reply.send(self.delete(&owner).await);
+            }
+            Order::Get { owner, reply } => {
+                let _gone = reply.send(self.store.get(&owner).cloned());
+            }
+            Order::List { reply } => {
+                let _gone = reply.send(self.store.summaries(Instant::now()));
+            }
+            Order::InForce { reply } => {
+                let _gone =
+                    reply.send(self.followed.values().map(|followed| followed.intent.clone()).collect());
+            }
+            Order::Conflicts { reply } => {
+                let _gone = reply.send(self.conflicts.clone());
+            }
+            Order::Stop { .. } => {}
+        }
+    }
+
+    async fn put(&mut self, owner: Owner, intent: Intent) -> Result<Applied, IntentError> {
+        intent.validate()?;
+        for instance in &intent.instances {
+            // What the speaker would not take is found before anything changes.
+            resolve(instance, self.hostname.as_deref())
+                .map_err(|source| IntentError::Resolve { instance: instance.name.clone(), source })?;
+        }
+        self.store.put(owner.clone(), intent, Instant::now());
+        let changes = self.apply().await;
+        let conflicts: Vec<Conflict> =
+            self.conflicts.iter().filter(|conflict| conflict.loser == owner.as_str()).cloned().collect();
+        report(&owner, "intent applied", &changes);
+        for conflict in &conflicts {
+            tracing::warn!(owner = %owner, "{conflict}");
+        }
+        Ok(Applied { changes, conflicts })
+    }
+
+    async fn delete(&mut self, owner: &Owner) -> Option<Applied> {
+        if !self.store.remove(owner) {
+            return None;
+        }
+        let changes = self.apply().await;
+        report(owner, "intent deleted", &changes);
+        Some(Applied { changes, conflicts: Vec::new() })
+    }
+
+    async fn deadline(&mut self) {
+        let gone = self.store.expire(Instant::now());
+        let restart = self.restart_at.is_some_and(|at| at <= Instant::now());
+        if gone.is_empty() && !restart {
+            return;
+        }
+        self.restart_at = None;
+        let changes = self.apply().await;
+        for owner in &gone {
+            report(owner, "intent's hold time is over", &changes);
+        }
+    }
+
+    /// Makes the instances follow the merged intent.
+    async fn apply(&mut self) -> Vec<Change> {
+        let merged = self.store.merged();
+        self.conflicts = merged.conflicts;
+        let mut changes = Vec::new();
+        let gone: Vec<String> =
+            self.followed.keys().filter(|name| !merged.instances.contains_key(*name)).cloned().collect();
+        for name in gone {
+            if let Some(followed) = self.followed.remove(&name) {
+                changes.push(whole_instance(&name, Effect::Removed, &followed.intent));
+                end(followed.running).await;
+            }
+        }
+        for (name, instance) in merged.instances {
+            let config = match resolve(&instance, self.hostname.as_deref()) {
+                Ok(config) => config,
+                Err(error) => {
+                    // Each intent alone resolves; merging leaves out what does not fit. This is a bug, and the
+                    // instance keeps what it had.
+                    tracing::error!(instance = %name, %error, "the merged intents cannot be applied");
+                    continue;
+                }
+            };
+            match self.followed.get_mut(&name) {
+                None => {
+                    changes.push(whole_instance(&name, Effect::Added, &instance));
+                    self.begin(name, instance, config);
+                }
+                Some(followed) if followed.intent == instance && followed.hostname == self.hostname => {}
+                Some(followed) => match followed.running.handle.configure(config).await {
+                    Ok(peers) => {
+                        changes.extend(changes::of_instance(&followed.intent, &instance, &peers));
+                        followed.intent = instance;
+                        followed.hostname.clone_from(&self.hostname);
+                    }
+                    Err(error) => tracing::error!(instance = %name, %error, "cannot be configured"),
+                },
+            }
+        }
+        self.publish_directory();
+        changes
+    }
+
+    fn begin(&mut self, name: String, intent: Instance, config: InstanceConfig) {
+        let seed = RandomState::new().build_hasher().finish();
+        match RunningInstance::start(config, seed, self.clock) {
+            Ok((running, ended)) => {
+                self.generation += 1;
+                let generation = self.generation;
+                let ended_name = name.clone();
+                self.ends.push(Box::pin(async move {
+                    let _either_way = ended.await;
+                    (ended_name, generation)
+                }));
+                let hostname = self.hostname.clone();
+                self.followed.insert(name, Followed { running, intent, hostname, generation });
+            }
+            Err(error) => {
+                tracing::error!(instance = %name, %error, "cannot be started, trying again");
+                self.restart_at = Some(Instant::now() + RESTART_PAUSE);
+            }
+        }
+    }
+
+    async fn ended(&mut self, name: &str, generation: u64) {
+        if self.followed.get(name).is_none_or(|followed| followed.generation != generation) {
+            return;
+        }
+        let Some(followed) = self.followed.remove(name) else { return };
+        let orderly = followed.running.join().await;
+        tracing::error!(
+            instance = name,
+            orderly,
+            "the instance ended although it is wanted; starting it again"
+        );
+        self.publish_directory();
+        self.restart_at = Some(Instant::now() + RESTART_PAUSE);
+    }
+
+    fn publish_directory(&self) {
+        let directory = self
+            .followed
+            .iter()
+            .map(|(name, followed)| (name.clone(), followed.running.handle.clone()))
+            .collect();
+        self.directory.store(Arc::new(directory));
+    }
+
+    async fn stop(mut self, mode: StopMode) {
+        let followed = std::mem::take(&mut self.followed);
+        self.publish_directory();
+        for one in followed.values() {
+            // One that has ended needs no stopping.
+            let _ended = one.running.handle.stop(mode.clone()).await;
+        }
+        for (name, one) in followed {
+            if !one.running.join().await {
+                tracing::error!(instance = %name, "the instance ended by a bug");
+            }
+        }
+    }
+}
+
+/// Stops an instance that is not wanted any more and reaps its thread in the background.
+async fn end(running: RunningInstance) {
+    let _ended = running.handle.stop(StopMode::Graceful { text: None }).await;
+    tokio::spawn(running.join());
+}
+
+fn whole_instance(name: &str, effect: Effect, instance: &Instance) -> Change {
+    let (peers, routes) = (instance.peers.len(), instance.routes.len());
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let reason = format!("{peers} peer{}, {routes} route{}", plural(peers), plural(routes));
+    Change { instance: name.to_owned(), peer: None, effect, reason }
+}
+
+fn report(owner: &Owner, what: &str, changes: &[Change]) {
+    if changes.is_empty() {
+        tracing::debug!(owner = %owner, "{what}, nothing to change");
+        return;
+    }
+    tracing::info!(owner = %owner, changes = changes.len(), "{what}");
+    for change in changes {
+        tracing::info!(owner = %owner, "{change}");
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

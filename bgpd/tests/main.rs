@@ -1,0 +1,10 @@
+//! bgpd as a process: real sockets on loopback addresses, real signals, the real API.
+//!
+//! Each test has its own loopback addresses, its own folder and its own children, which end with it.
+
+mod api;
+mod config_errors;
+mod fixture;
+mod reload;
+mod sessions;
+mod shutdown;
