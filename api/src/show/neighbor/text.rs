@@ -252,8 +252,9 @@ impl GracefulRestart {
         for (title, families) in
             [("End-of-RIB send", &self.end_of_rib_send), ("End-of-RIB received", &self.end_of_rib_recv)]
         {
-            if !families.is_empty() {
-                let names: Vec<_> = families.iter().map(|(family, _)| family_label(family)).collect();
+            let marked = families.iter().filter(|(_, mark)| **mark);
+            let names: Vec<_> = marked.map(|(family, _)| family_label(family)).collect();
+            if !names.is_empty() {
                 _ = writeln!(out, "    {title}: {}", names.join(", "));
             }
         }
