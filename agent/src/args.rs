@@ -1,0 +1,90 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, ValueEnum};
+use k8s_sync::Options;
+
+/// Keeps one node's bgpd doing what Cilium's BGP resources say.
+///
+/// Reads Kubernetes objects from a directory of manifests (YAML or JSON, watched), computes what this node has to
+/// announce to whom, and hands that to bgpd as the intent of owner `kubernetes`. When the agent stops or dies, bgpd goes
+/// on with the last intent.
+#[derive(Debug, Parser)]
+#[command(name = "rutter-agent", version)]
+pub(crate) struct Args {
+    /// Name of the node this runs on, as its Node object has it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: String,
+    /// Directory of manifests. Changes take effect within a second.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) manifests: PathBuf,
+    /// Socket of bgpd.
+    #[arg(long, value_name = "PATH", default_value = rutter_api::client::DEFAULT_SOCKET)]
+    pub(crate) bgpd_socket: PathBuf,
+    /// Socket for the agent's own API (/v1/health, /v1/status).
+    #[arg(long, value_name = "PATH", default_value = "/run/rutter/agent.sock")]
+    pub(crate) socket: PathBuf,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// Namespace of the Secrets with BGP passwords. Empty: passwords are not available, and peers that need one stay down.
+    #[arg(long, value_name = "NAMESPACE", default_value = "kube-system")]
+    bgp_secrets_namespace: String,
+    /// Whether Services without endpoints are advertised.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    enable_no_service_endpoints_routable: bool,
+    /// Whether routes to load-balancer addresses have ORIGIN incomplete, as before Cilium 1.17.
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
+    enable_bgp_legacy_origin_attribute: bool,
+    /// Serve only Services with this label service.kubernetes.io/service-proxy-name. Empty: those without the label.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    k8s_service_proxy_name: String,
+    /// Whether IPv4 addresses of Services are advertised.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    enable_ipv4: bool,
+    /// Whether IPv6 addresses of Services are advertised.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    enable_ipv6: bool,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Args {
+    /// The options of translation.
+    pub(crate) fn options(&self) -> Options {
+        let namespace = &self.bgp_secrets_namespace;
+        Options {
+            secrets_namespace: (!namespace.is_empty()).then(|| namespace.clone()),
+            no_service_endpoints_routable: self.enable_no_service_endpoints_routable,
+            legacy_origin_attribute: self.enable_bgp_legacy_origin_attribute,
+            service_proxy_name: self.k8s_service_proxy_name.clone(),
+            enable_ipv4: self.enable_ipv4,
+            enable_ipv6: self.enable_ipv6,
+        }
+    }
+}
+
+/// Addresses of this machine's interfaces, by interface.
+pub(crate) fn interfaces() -> std::collections::BTreeMap<String, Vec<IpAddr>> {
+    let mut interfaces = std::collections::BTreeMap::<String, Vec<IpAddr>>::new();
+    let Ok(found) = nix::ifaddrs::getifaddrs() else { return interfaces };
+    for interface in found {
+        let Some(address) = interface.address else { continue };
+        let address = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+            (Some(v4), _) => IpAddr::V4(v4.ip()),
+            (_, Some(v6)) => IpAddr::V6(v6.ip()),
+            _ => continue,
+        };
+        interfaces.entry(interface.interface_name).or_default().push(address);
+    }
+    interfaces
+}

@@ -1,0 +1,200 @@
+//! The agent as a process: a directory of files in, intents at a bgpd out. The bgpd here only keeps what it is told.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first thing that is not as expected")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use rutter_api::client::Client;
+use rutter_api::control::{Applied, IntentSummary};
+use rutter_api::intent::Intent;
+use serde_json::Value;
+
+type Held = Arc<Mutex<Option<Intent>>>;
+
+struct Lab {
+    folder: tempfile::TempDir,
+    held: Held,
+    agent: Child,
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = self.agent.kill();
+        let _ = self.agent.wait();
+    }
+}
+
+async fn keep(State(held): State<Held>, Json(intent): Json<Intent>) -> Json<Applied> {
+    *held.lock().unwrap() = Some(intent);
+    Json(Applied::default())
+}
+
+async fn list(State(held): State<Held>) -> Json<Vec<IntentSummary>> {
+    let summary = |intent: &Intent| IntentSummary {
+        owner: "kubernetes".to_owned(),
+        instances: intent.instances.len(),
+        peers: intent.instances.iter().map(|instance| instance.peers.len()).sum(),
+        routes: intent.instances.iter().map(|instance| instance.routes.len()).sum(),
+        age_seconds: 0,
+        hold_seconds: None,
+    };
+    Json(held.lock().unwrap().iter().map(summary).collect())
+}
+
+fn start_bgpd(socket: &Path) -> Held {
+    let held = Held::default();
+    let app = Router::new()
+        .route("/v1/intents", get(list))
+        .route("/v1/intents/kubernetes", put(keep))
+        .with_state(Arc::clone(&held));
+    let listener = tokio::net::UnixListener::bind(socket).unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    held
+}
+
+fn start_agent(folder: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_rutter-agent"))
+        .args(["--node", "w1", "--log-format", "json"])
+        .arg("--manifests")
+        .arg(folder.join("manifests"))
+        .arg("--bgpd-socket")
+        .arg(folder.join("bgpd.sock"))
+        .arg("--socket")
+        .arg(folder.join("agent.sock"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+impl Lab {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("manifests")).unwrap();
+        let held = start_bgpd(&folder.path().join("bgpd.sock"));
+        let agent = start_agent(folder.path());
+        Self { folder, held, agent }
+    }
+
+    fn manifest(&self, name: &str) -> PathBuf {
+        self.folder.path().join("manifests").join(name)
+    }
+
+    fn prefixes(&self) -> Vec<String> {
+        let held = self.held.lock().unwrap();
+        let instances = held.iter().flat_map(|intent| &intent.instances);
+        instances.flat_map(|instance| &instance.routes).map(|route| route.prefix.to_string()).collect()
+    }
+
+    /// Waits until bgpd holds these prefixes; how long that took.
+    async fn until(&self, prefixes: &[&str]) -> Duration {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(10) {
+            if self.prefixes() == prefixes {
+                return start.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("bgpd has {:?} and not {prefixes:?}", self.prefixes());
+    }
+
+    async fn status(&self) -> Value {
+        Client::new(self.folder.path().join("agent.sock")).get_json("/v1/status").await.unwrap()
+    }
+}
+
+const BGP: &str = "apiVersion: cilium.io/v2
+kind: CiliumBGPClusterConfig
+metadata: {name: c}
+spec:
+  bgpInstances:
+    - name: main
+      localASN: 65001
+      peers: [{name: tor, peerASN: 65000, peerAddress: 192.0.2.200, peerConfigRef: {name: p}}]
+---
+apiVersion: cilium.io/v2
+kind: CiliumBGPPeerConfig
+metadata: {name: p}
+spec:
+  families: [{afi: ipv4, safi: unicast, advertisements: {}}]
+---
+apiVersion: cilium.io/v2
+kind: CiliumBGPAdvertisement
+metadata: {name: a}
+spec:
+  advertisements: [{advertisementType: PodCIDR}]
+";
+
+fn node(cidr: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Node\nmetadata: {{name: w1}}\nspec: {{podCIDRs: [{cidr}]}}\nstatus: {{addresses: [{{type: InternalIP, address: 192.0.2.1}}]}}\n"
+    )
+}
+
+const WITHIN: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_take_effect_within_a_second_and_mistakes_take_none() {
+    let mut lab = Lab::new();
+    fs::write(lab.manifest("node.yaml"), node("10.1.0.0/24")).unwrap();
+    fs::write(lab.manifest("bgp.yaml"), BGP).unwrap();
+    lab.until(&["10.1.0.0/24"]).await;
+
+    fs::write(lab.manifest("node.yaml"), node("10.2.0.0/24")).unwrap();
+    let took = lab.until(&["10.2.0.0/24"]).await;
+    assert!(took < WITHIN, "an edit took {took:?}");
+
+    // Half written, then whole.
+    fs::write(lab.manifest("node.yaml"), "apiVersion: v1\nkind: Node\nmetadata: {na").unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(lab.prefixes(), ["10.2.0.0/24"]);
+    let status = lab.status().await;
+    assert_eq!(status["counts"]["errors"], 1, "{status:#}");
+    assert_eq!(status["findings"][0]["reason"], "Syntax");
+    assert_eq!(status["findings"][0]["file"], "node.yaml");
+    fs::write(lab.manifest("node.yaml"), node("10.3.0.0/24")).unwrap();
+    let took = lab.until(&["10.3.0.0/24"]).await;
+    assert!(took < WITHIN, "mending took {took:?}");
+
+    // The directory itself goes: nothing changes. It comes back: what is in it counts.
+    fs::remove_dir_all(lab.folder.path().join("manifests")).unwrap();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(lab.prefixes(), ["10.3.0.0/24"]);
+    fs::create_dir(lab.folder.path().join("manifests")).unwrap();
+    fs::write(lab.manifest("all.yaml"), format!("{BGP}---\n{}", node("10.4.0.0/24"))).unwrap();
+    let took = lab.until(&["10.4.0.0/24"]).await;
+    assert!(took < WITHIN, "a new directory took {took:?}");
+
+    fs::remove_file(lab.manifest("all.yaml")).unwrap();
+    let took = lab.until(&[]).await;
+    assert!(took < WITHIN, "deleting took {took:?}");
+    assert!(lab.agent.try_wait().unwrap().is_none(), "the agent is alive");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dying_changes_nothing_and_a_new_bgpd_is_told_everything() {
+    let mut lab = Lab::new();
+    fs::write(lab.manifest("all.yaml"), format!("{BGP}---\n{}", node("10.1.0.0/24"))).unwrap();
+    lab.until(&["10.1.0.0/24"]).await;
+    let status = lab.status().await;
+    assert_eq!(status["bgpd"]["reachable"], true, "{status:#}");
+    assert_eq!(status["conditions"][2]["conditions"][0]["reason"], "ReconcileSucceeded", "{status:#}");
+
+    *lab.held.lock().unwrap() = None;
+    lab.until(&["10.1.0.0/24"]).await;
+
+    lab.agent.kill().unwrap();
+    lab.agent.wait().unwrap();
+    assert_eq!(lab.prefixes(), ["10.1.0.0/24"]);
+
+    // The socket that the killed agent left behind does not keep its successor from starting.
+    fs::write(lab.manifest("all.yaml"), format!("{BGP}---\n{}", node("10.5.0.0/24"))).unwrap();
+    lab.agent = start_agent(lab.folder.path());
+    lab.until(&["10.5.0.0/24"]).await;
+}

@@ -1,0 +1,136 @@
+//! What the operator would write, as objects that a person can read, compare, or apply.
+//!
+//! Conditions are printed under `status` of an object that holds nothing else: they are what a status update would carry,
+//! but for the transition time, which only exists once they are written.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use k8s_sync::Options;
+use k8s_sync::conditions::ObjectConditions;
+use k8s_sync::manifests::Directory;
+use k8s_sync::report::{Report, Severity};
+use k8s_sync::translate::node_configs;
+use serde_json::{Value, json};
+
+/// Objects to write and everything there is to say about them.
+pub(crate) struct Plan {
+    pub(crate) objects: Vec<Value>,
+    pub(crate) report: Report,
+}
+
+/// Plans for a directory.
+pub(crate) fn plan(manifests: &Path, secrets_namespace: Option<String>) -> anyhow::Result<Plan> {
+    if !manifests.is_dir() {
+        bail!(
+            "{} is no directory; write --manifests DIR with a directory of YAML or JSON files",
+            manifests.display()
+        );
+    }
+    let options = Options { secrets_namespace, ..Options::default() };
+    let mut directory = Directory::new(manifests);
+    directory.refresh(Timestamp::now());
+    let plan = node_configs(&directory.snapshot(), &options);
+    let mut report = directory.report().clone();
+    report.merge(plan.report);
+    report.locate(|object, field| directory.locate(object, field));
+    let mut objects = Vec::new();
+    for config in plan.node_configs.values() {
+        objects.push(
+            serde_json::to_value(config.as_ref())
+                .context("a node configuration cannot be written as JSON")?,
+        );
+    }
+    objects.extend(plan.conditions.iter().map(status_of));
+    Ok(Plan { objects, report })
+}
+
+fn status_of(conditions: &ObjectConditions) -> Value {
+    let list: Vec<Value> = conditions
+        .conditions
+        .iter()
+        .map(|condition| {
+            let mut json = json!(condition);
+            if let Some(generation) = conditions.observed_generation {
+                json["observedGeneration"] = json!(generation);
+            }
+            json
+        })
+        .collect();
+    json!({
+        "apiVersion": "cilium.io/v2",
+        "kind": conditions.object.kind,
+        "metadata": {"name": conditions.object.name},
+        "status": {"conditions": list},
+    })
+}
+
+impl Plan {
+    /// One YAML document per object.
+    pub(crate) fn to_yaml(&self) -> anyhow::Result<String> {
+        let mut text = String::new();
+        for object in &self.objects {
+            text.push_str("---\n");
+            text.push_str(&serde_saphyr::to_string(object).context("an object cannot be written as YAML")?);
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+        }
+        Ok(text)
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.report.count(Severity::Error) > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const MANIFESTS: &str = "apiVersion: v1
+kind: Node
+metadata: {name: w1}
+---
+apiVersion: cilium.io/v2
+kind: CiliumBGPClusterConfig
+metadata: {name: c, generation: 4}
+spec: {bgpInstances: [{name: i, localASN: 65001, peers: [{name: p, peerAddress: 192.0.2.1, peerConfigRef: {name: none}}]}]}
+";
+
+    #[test]
+    fn node_configs_then_conditions() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.yaml"), MANIFESTS).unwrap();
+        let plan = plan(folder.path(), None).unwrap();
+        assert_eq!(plan.objects.len(), 2);
+        assert_eq!(plan.objects[0]["kind"], "CiliumBGPNodeConfig");
+        assert_eq!(plan.objects[0]["metadata"]["ownerReferences"][0]["name"], "c");
+        assert_eq!(plan.objects[0]["spec"]["bgpInstances"][0]["peers"][0]["peerASN"], 0);
+        let missing = &plan.objects[1]["status"]["conditions"][1];
+        assert_eq!(missing["reason"], "PeerConfigsMissing");
+        assert_eq!((&missing["status"], &missing["observedGeneration"]), (&json!("True"), &json!(4)));
+        assert!(plan.has_errors());
+        assert_eq!(plan.to_yaml().unwrap().matches("---\n").count(), 2);
+    }
+
+    #[test]
+    fn what_it_prints_is_a_manifest_again() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.yaml"), MANIFESTS).unwrap();
+        let first = plan(folder.path(), None).unwrap();
+        let printed = serde_saphyr::to_string(&first.objects[0]).unwrap();
+        fs::write(folder.path().join("b.yaml"), printed).unwrap();
+        let second = plan(folder.path(), None).unwrap();
+        assert_eq!(first.objects, second.objects, "{}", second.report);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there() {
+        let error = plan(Path::new("/nowhere"), None).err().unwrap().to_string();
+        assert!(error.contains("/nowhere is no directory"), "{error}");
+    }
+}
