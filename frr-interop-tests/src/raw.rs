@@ -5,9 +5,11 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
 use rutter_lab::Host;
 
 const HEADER: usize = 19;
@@ -42,11 +44,15 @@ pub struct Frame {
 impl RawPeer {
     /// Dials port 179 of `remote` from `host`, trying for a while because the listener may not be up yet.
     pub fn connect(host: &Host, remote: &str) -> Result<Self> {
-        let remote: IpAddr = remote.parse()?;
-        let address = SocketAddr::new(remote, 179);
+        Self::connect_from(host, "0.0.0.0", remote)
+    }
+
+    /// Dials as [`RawPeer::connect`], from one of the host's addresses.
+    pub fn connect_from(host: &Host, local: &str, remote: &str) -> Result<Self> {
+        let (local, remote): (IpAddr, IpAddr) = (local.parse()?, remote.parse()?);
         let stream =
-            rutter_lab::wait_for(Duration::from_secs(10), &format!("a connection to {address}"), || {
-                Ok(host.enter(|| TcpStream::connect_timeout(&address, Duration::from_secs(2)))??)
+            rutter_lab::wait_for(Duration::from_secs(10), &format!("a connection to {remote}"), || {
+                host.enter(|| dial(SocketAddr::new(local, 0), SocketAddr::new(remote, 179)))?
             })?;
         Self::new(stream)
     }
@@ -169,9 +175,12 @@ impl RawPeer {
                 return Ok(Some(frame));
             }
             let mut chunk = [0; 4096];
-            match self.stream.read(&mut chunk)? {
-                0 => return Ok(None),
-                read => self.received.extend_from_slice(&chunk[..read]),
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Ok(None),
+                Ok(read) => self.received.extend_from_slice(&chunk[..read]),
+                // A read with a timeout is not restarted after this process was stopped and continued.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -187,6 +196,16 @@ impl RawPeer {
         let message: Vec<u8> = self.received.drain(..length).collect();
         Ok(Some(Frame { kind, body: message[HEADER..].to_vec() }))
     }
+}
+
+fn dial(local: SocketAddr, remote: SocketAddr) -> Result<TcpStream> {
+    let family = if remote.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    if !local.ip().is_unspecified() {
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(local))?;
+    }
+    connect(socket.as_raw_fd(), &SockaddrStorage::from(remote))?;
+    Ok(TcpStream::from(socket))
 }
 
 fn timed_out(error: &anyhow::Error) -> bool {

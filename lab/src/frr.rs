@@ -4,7 +4,7 @@
 //! Shows go straight to the daemon's vty socket, as vtysh does it, which spares vtysh's start on every poll.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -152,7 +152,11 @@ fn exchange(vty: &mut UnixStream, command: &str) -> Result<(String, u8)> {
     let mut answer = Vec::new();
     let mut chunk = [0; 16_384];
     loop {
-        let read = vty.read(&mut chunk).with_context(|| format!("waiting for the answer to `{command}`"))?;
+        let read = match vty.read(&mut chunk) {
+            // A read with a timeout is not restarted after this process was stopped and continued.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            other => other.with_context(|| format!("waiting for the answer to `{command}`"))?,
+        };
         ensure!(read > 0, "FRR closed the vty during `{command}`");
         answer.extend_from_slice(chunk.get(..read).unwrap_or_default());
         if let Some((text, [0, 0, 0, status])) = answer.split_last_chunk::<4>() {

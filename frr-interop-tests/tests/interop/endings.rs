@@ -189,11 +189,7 @@ fn sigterm_says_goodbye() {
             oracle.wait_gone("203.0.113.0/24")?;
         }
         let session = trio.frr.session("10.0.1.1".parse()?)?;
-        ensure!(
-            session.last_error.contains("Cease/Administrat")
-                || session.last_error.contains("Cease/Peer Unconfigured"),
-            "{session:?}"
-        );
+        ensure!(session.last_error.contains("Cease/Administrative Shutdown"), "{session:?}");
         wait_for(PATIENCE, "BIRD to report the farewell", || {
             let session = trio.bird.session("10.0.2.1".parse()?)?;
             ensure!(session.last_error.starts_with("Received: Administrative"), "{session:?}");

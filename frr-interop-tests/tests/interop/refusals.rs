@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use frr_interop_tests::{KEEPALIVE, OPEN, Oracle, PATIENCE, RawPeer, Session, Star, open, run};
+use anyhow::{Context, Result, ensure};
+use frr_interop_tests::{KEEPALIVE, OPEN, Oracle, PATIENCE, RawPeer, Session, open, run};
 use rutter_lab::{Frr, wait_for};
 
 use crate::daemons::{RUTTER, Wants, announce_by_gobgp, bird, frr, gobgp, over_v4, over_v6, rutter};
@@ -118,82 +118,97 @@ fn passwords_work_over_ipv6_and_in_both_directions() {
     });
 }
 
-/// One connection per mistake in the OPEN; each is answered with the NOTIFICATION that RFC 4271 §6.2 names.
+/// A neighbour that does one thing wrong: from an address of its own, because a neighbour that was refused again and
+/// again has to wait before it is heard.
+struct Mistake<'a> {
+    what: &'a str,
+    make: &'a dyn Fn(&mut RawPeer) -> Result<()>,
+    /// Code and subcode of the NOTIFICATION that has to follow.
+    told: (u8, u8),
+}
+
+/// Lets each neighbour make its mistake and reads what it is told; then an honest one must still be welcome.
+fn make(name: &str, mistakes: &[Mistake<'_>]) {
+    run(name, &["raw"], |star| {
+        let address = |index: usize| format!("10.0.1.{}", 100 + index);
+        let neighbor = |index: usize| over_v4(100 + index, 65_001).at(&address(index)).with("passive: true");
+        let mut neighbors: Vec<_> = (0..mistakes.len()).map(neighbor).collect();
+        neighbors.push(over_v4(1, 65_001).with("passive: true"));
+        let _bgpd = star.bgpd(&rutter(RUTTER, &neighbors, &[]))?;
+        for (index, mistake) in mistakes.iter().enumerate() {
+            star.peer(1)?.ip(&["addr", "add", &format!("{}/24", address(index)), "dev", "eth0"])?;
+            let mut raw = RawPeer::connect_from(star.peer(1)?, &address(index), "10.0.1.1")?;
+            (mistake.make)(&mut raw)?;
+            let (code, subcode, data) =
+                raw.expect_notification(Duration::from_secs(5)).with_context(|| mistake.what.to_owned())?;
+            ensure!((code, subcode) == mistake.told, "{}: NOTIFICATION {code}/{subcode}", mistake.what);
+            if mistake.told == (2, 1) {
+                ensure!(data == [0, 4], "the version that rutter speaks is missing: {data:?}");
+            }
+            ensure!(
+                raw.closed_within(Duration::from_secs(3))?,
+                "{}: the connection stays open",
+                mistake.what
+            );
+        }
+        RawPeer::connect_from(star.peer(1)?, "10.0.1.2", "10.0.1.1")?
+            .establish(65_001, [10, 0, 1, 2].into())
+            .map(drop)
+    });
+}
+
+/// RFC 4271 §6.2: each mistake in the OPEN is answered by name.
 #[test]
 fn nonsense_in_the_open_is_named() {
-    run("open-errors", &["raw"], |star| {
-        let _bgpd = star.bgpd(&rutter(RUTTER, &[over_v4(1, 65_001).with("passive: true")], &[]))?;
-        let good = || open(65_001, 90, [10, 0, 1, 2].into());
-        let mut version = good();
-        version[0] = 3;
-        let mut parameter = good();
-        parameter[10] = 77;
-        let cases: [(&str, Vec<u8>, (u8, u8)); 6] = [
-            ("version 3", version, (2, 1)),
-            ("another ASN", open(64_999, 90, [10, 0, 1, 2].into()), (2, 2)),
-            ("router ID 0.0.0.0", open(65_001, 90, [0, 0, 0, 0].into()), (2, 3)),
-            ("an unknown parameter", parameter, (2, 4)),
-            ("hold time 1", open(65_001, 1, [10, 0, 1, 2].into()), (2, 6)),
-            ("hold time 2", open(65_001, 2, [10, 0, 1, 2].into()), (2, 6)),
-        ];
-        for (what, body, (code, subcode)) in cases {
-            let told = told(star, what, |raw| raw.send(OPEN, &body))?;
-            ensure!((told.0, told.1) == (code, subcode), "{what}: NOTIFICATION {told:?}");
-            if what == "version 3" {
-                ensure!(told.2 == [0, 4], "the version that rutter speaks is missing: {told:?}");
-            }
-        }
-        let told = told(star, "KEEPALIVE instead of OPEN", |raw| raw.send(KEEPALIVE, &[]))?;
-        ensure!(told.0 == 5, "KEEPALIVE instead of OPEN: NOTIFICATION {told:?}");
-        // After all this an honest neighbour is still welcome.
-        honest(star)
-    });
+    let good = || open(65_001, 90, [10, 0, 1, 2].into());
+    let send = |body: Vec<u8>| move |raw: &mut RawPeer| raw.send(OPEN, &body);
+    let (mut version, mut parameter) = (good(), good());
+    version[0] = 3;
+    parameter[10] = 77;
+    make(
+        "open-errors",
+        &[
+            Mistake { what: "version 3", make: &send(version), told: (2, 1) },
+            Mistake {
+                what: "another ASN",
+                make: &send(open(64_999, 90, [10, 0, 1, 2].into())),
+                told: (2, 2),
+            },
+            Mistake { what: "router ID 0.0.0.0", make: &send(open(65_001, 90, [0; 4].into())), told: (2, 3) },
+            Mistake { what: "an unknown parameter", make: &send(parameter), told: (2, 4) },
+            Mistake { what: "hold time 1", make: &send(open(65_001, 1, [10, 0, 1, 2].into())), told: (2, 6) },
+            Mistake { what: "hold time 2", make: &send(open(65_001, 2, [10, 0, 1, 2].into())), told: (2, 6) },
+            // RFC 6608: what came where an OPEN was due.
+            Mistake { what: "KEEPALIVE, no OPEN", make: &|raw| raw.send(KEEPALIVE, &[]), told: (5, 1) },
+        ],
+    );
 }
 
 /// RFC 4271 §6.1: errors in the message header.
 #[test]
 fn broken_headers_are_named() {
-    run("header-errors", &["raw"], |star| {
-        let _bgpd = star.bgpd(&rutter(RUTTER, &[over_v4(1, 65_001).with("passive: true")], &[]))?;
-        let header = |marker: u8, length: u16, kind: u8| {
+    let send = |marker: u8, length: u16, kind: u8, rest: usize| {
+        move |raw: &mut RawPeer| {
+            raw.establish(65_001, [10, 0, 1, 2].into())?;
             let mut bytes = vec![marker; 16];
             bytes.extend(length.to_be_bytes());
             bytes.push(kind);
-            bytes
-        };
-        let cases = [
-            ("a marker of zeros", header(0, 19, 4), (1, 1)),
-            ("length 18", header(0xff, 18, 4), (1, 2)),
-            ("length 4097 before it was negotiated", header(0xff, 4097, 2), (1, 2)),
-            ("a KEEPALIVE of 20 octets", [header(0xff, 20, 4), vec![0]].concat(), (1, 2)),
-            ("type 9", header(0xff, 19, 9), (1, 3)),
-        ];
-        for (what, bytes, (code, subcode)) in cases {
-            let told = told(star, what, |raw| {
-                raw.establish(65_001, [10, 0, 1, 2].into())?;
-                raw.send_bytes(&bytes)
-            })?;
-            ensure!((told.0, told.1) == (code, subcode), "{what}: NOTIFICATION {told:?}");
+            bytes.resize(bytes.len() + rest, 0);
+            raw.send_bytes(&bytes)
         }
-        honest(star)
-    });
-}
-
-/// Connects, does `work`, and returns the NOTIFICATION that follows. A neighbour that was just refused may have to wait
-/// until rutter takes it again, so a connection that is cut without a word is tried once more.
-fn told(star: &Star, what: &str, work: impl Fn(&mut RawPeer) -> Result<()>) -> Result<(u8, u8, Vec<u8>)> {
-    wait_for(PATIENCE, &format!("a NOTIFICATION about {what}"), || {
-        let mut raw = RawPeer::connect(star.peer(1)?, "10.0.1.1")?;
-        work(&mut raw)?;
-        raw.expect_notification(Duration::from_secs(5))
-    })
-}
-
-fn honest(star: &Star) -> Result<()> {
-    wait_for(PATIENCE, "an honest session", || {
-        let mut raw = RawPeer::connect(star.peer(1)?, "10.0.1.1")?;
-        raw.establish(65_001, [10, 0, 1, 2].into()).map(drop)
-    })
+    };
+    make(
+        "header-errors",
+        &[
+            Mistake { what: "a marker of zeros", make: &send(0, 19, 4, 0), told: (1, 1) },
+            Mistake { what: "length 18", make: &send(0xff, 18, 4, 0), told: (1, 2) },
+            // rutter takes extended messages, but RFC 8654 §4 has no extended KEEPALIVE.
+            Mistake { what: "a KEEPALIVE of 4097 octets", make: &send(0xff, 4097, 4, 0), told: (1, 2) },
+            Mistake { what: "an UPDATE of 19 octets", make: &send(0xff, 19, 2, 0), told: (1, 2) },
+            Mistake { what: "a KEEPALIVE of 20 octets", make: &send(0xff, 20, 4, 1), told: (1, 2) },
+            Mistake { what: "type 9", make: &send(0xff, 19, 9, 0), told: (1, 3) },
+        ],
+    );
 }
 
 #[test]

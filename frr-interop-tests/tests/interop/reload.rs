@@ -72,6 +72,8 @@ fn one_peer_changes_comes_or_goes_and_the_others_stay() {
         let routes = ["prefix: 203.0.1.0/24"];
         let bgpd = star.bgpd(&rutter(RUTTER, &all[..2], &routes))?;
         let trio = Trio::start(star, false, ASNS, [&[], &[], &[]])?;
+        // FRR would dial again at once, be refused, and forget what it was told before.
+        trio.frr.configure(&["router bgp 65001", "neighbor 10.0.1.1 passive"])?;
         let before: Vec<Session> =
             vec![trio.frr.wait_established("10.0.1.1")?, trio.bird.wait_established("10.0.2.1")?];
 
@@ -82,9 +84,9 @@ fn one_peer_changes_comes_or_goes_and_the_others_stay() {
         // Gone from the file: the peer is told so (RFC 4486, subcode 3).
         bgpd.reload(&rutter(RUTTER, &all[1..], &routes))?;
         trio.frr.wait_gone("203.0.1.0/24")?;
-        wait_for(PATIENCE, "FRR to report Cease/Peer Unconfigured", || {
+        wait_for(PATIENCE, "FRR to report Cease/Peer De-configured", || {
             let session = trio.frr.session("10.0.1.1".parse()?)?;
-            ensure!(session.last_error.contains("Cease/Peer Unconfigured"), "{session:?}");
+            ensure!(session.last_error.contains("Cease/Peer De-configured"), "{session:?}");
             Ok(())
         })?;
         ensure_untouched(&trio, &before, &[2])?;
