@@ -70,7 +70,8 @@ impl PrefixMatch {
     #[must_use]
     pub fn new(prefix: IpNet, min_length: Option<u8>, max_length: Option<u8>) -> Self {
         let prefix = prefix.trunc();
-        let min_length = min_length.map_or(prefix.prefix_len(), |length| length.max(prefix.prefix_len()));
+        let own = prefix.prefix_len();
+        let min_length = min_length.map_or(own, |length| length.max(own));
         Self { prefix, min_length, max_length: max_length.unwrap_or(min_length) }
     }
 

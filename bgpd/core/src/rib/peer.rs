@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(over_v6.next_hop_self(Family::IPV4_UNICAST), None);
         over_v6.encode.extended_next_hop = true;
         let global = NextHop::V6 { global: v6, link_local: None };
-        assert_eq!(over_v6.next_hop_self(Family::IPV4_UNICAST), Some(global.clone()));
+        assert_eq!(over_v6.next_hop_self(Family::IPV4_UNICAST), Some(global));
         over_v6.local_address_v4 = Some(v4);
         assert_eq!(over_v6.next_hop_self(Family::IPV4_UNICAST), Some(global));
 

@@ -30,6 +30,9 @@ use super::{Environment, Rib, RibConfig};
 /// Imports of one walk, by peer and received attributes.
 type Imports = HashMap<(PeerId, AttrId), Import, FixedState>;
 
+/// Imports remembered at most. Paths with equal attributes are usually neighbours in the table.
+const MOST_IMPORTS: usize = 4_096;
+
 /// A path that came to stand otherwise: whose, and the reasons before and after.
 type Change = (PeerId, Option<Ineligible>, Option<Ineligible>);
 
@@ -123,6 +126,9 @@ impl Rib {
             let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
             let (mut imports, mut changes) = (Imports::default(), Vec::new());
             for id in 0..rib.table.end() {
+                if imports.len() >= MOST_IMPORTS {
+                    imports.drain().for_each(|(_, import)| import.finish(&mut self.interner));
+                }
                 let Some(destination) = rib.table.get(id) else { continue };
                 let paths = destination.paths.as_slice().iter();
                 let paths: SmallVec<[Path; 2]> = paths.filter(|path| wanted(path)).cloned().collect();

@@ -10,6 +10,7 @@ use bgp_wire::AttributeBlock;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ipnet::IpNet;
+use smallvec::SmallVec;
 
 use crate::PeerId;
 use crate::rib::interner::AttrId;
@@ -30,7 +31,8 @@ pub(super) struct Bucket {
     pub(super) key: BucketKey,
     /// The attributes encoded, from the first message on.
     pub(super) block: Option<AttributeBlock>,
-    destinations: Vec<DestId>,
+    /// One is common, thousands are possible.
+    destinations: SmallVec<[DestId; 4]>,
     next: usize,
     /// Length of the prefixes when encoded.
     octets: usize,
@@ -92,7 +94,7 @@ impl Buckets {
             self.queue.push_back(Some(Bucket {
                 key,
                 block: None,
-                destinations: Vec::new(),
+                destinations: SmallVec::new(),
                 next: 0,
                 octets: 0,
             }));
@@ -141,6 +143,14 @@ impl Buckets {
     /// The keys of all buckets.
     pub(super) fn keys(&self) -> impl Iterator<Item = &BucketKey> {
         self.index.keys()
+    }
+
+    /// Drops all buckets and gives their keys back.
+    pub(super) fn clear(&mut self) -> impl Iterator<Item = BucketKey> {
+        self.first += self.queue.len() as u64;
+        self.queue.clear();
+        self.staged = 0;
+        std::mem::take(&mut self.index).into_keys()
     }
 
     fn slot(&mut self, number: BucketNumber) -> Option<&mut Option<Bucket>> {

@@ -12,17 +12,15 @@ use ipnet::IpNet;
 
 use crate::PeerId;
 use crate::rib::Environment;
-use crate::rib::interner::AttrId;
 use crate::rib::table::DestId;
 
 use super::bucket::{Bucket, BucketNumber};
 use super::group::{ABSENT, DIRTY, Entry, Group, WITHDRAW};
 use super::log::Audience;
 
-/// A message being filled, and what single members need instead.
+/// What single members need besides the message that all get.
 #[derive(Default)]
 struct Batch {
-    sent: Vec<(DestId, PeerId)>,
     /// What the source of the bucket had from somebody else.
     lost: Vec<IpNet>,
     /// What members had not because it came from them, and now comes from somebody else with equal attributes.
@@ -56,7 +54,7 @@ impl Group {
         let attributes = env.interner.get(key.attributes).clone();
         let Some(next_hop) = attributes.next_hop else { return Ok(false) };
         let context = self.key.encode;
-        let block = bucket.block.get_or_insert_with(|| AttributeBlock::encode(&attributes, &context)).clone();
+        let block = bucket.block.take().unwrap_or_else(|| AttributeBlock::encode(&attributes, &context));
         let mut message = std::mem::take(&mut self.scratch);
         let mut batch = Batch::default();
         {
@@ -72,7 +70,7 @@ impl Group {
                     break;
                 }
                 batch.note(&entry, prefix, source, key.except, common);
-                batch.sent.push((destination, source));
+                self.commit(env, destination, key.attributes, source);
                 bucket.advance();
             }
             writer.finish();
@@ -80,9 +78,9 @@ impl Group {
         self.deliver(&message, key.except.map_or(Audience::All, Audience::Except));
         self.deliver_lost(&mut message, key.except, &batch)?;
         self.deliver_gained(&mut message, &block, &next_hop, &mut batch)?;
-        self.commit_all(env, &batch.sent, key.attributes);
         message.clear();
         self.scratch = message;
+        bucket.block = Some(block);
         Ok(true)
     }
 
@@ -93,24 +91,22 @@ impl Group {
     ) -> Result<bool, EncodeError> {
         let context = self.key.encode;
         let mut message = std::mem::take(&mut self.scratch);
-        let mut sent = Vec::new();
         {
             let mut writer = UpdateWriter::unreach(&mut message, self.family, &context)?;
             while let Some(destination) = bucket.front() {
                 let entry = self.entries.get(destination).copied().unwrap_or_default();
                 let found = env.table.get(destination).filter(|_| entry.staged == WITHDRAW);
-                if let Some(found) = found {
-                    if writer.push(found.prefix).is_err() {
+                if let Some(prefix) = found.map(|found| found.prefix) {
+                    if writer.push(prefix).is_err() {
                         break;
                     }
-                    sent.push((destination, entry.source));
+                    self.commit(env, destination, ABSENT, entry.source);
                 }
                 bucket.advance();
             }
             writer.finish();
         }
         self.deliver(&message, bucket.key.except.map_or(Audience::All, Audience::Except));
-        self.commit_all(env, &sent, ABSENT);
         message.clear();
         self.scratch = message;
         Ok(true)
@@ -138,12 +134,6 @@ impl Group {
                 self.dirty.push_back(destination);
                 None
             }
-        }
-    }
-
-    fn commit_all(&mut self, env: &mut Environment<'_>, sent: &[(DestId, PeerId)], wire: AttrId) {
-        for &(destination, source) in sent {
-            self.commit(env, destination, wire, source);
         }
     }
 

@@ -122,8 +122,8 @@ pub(in crate::rib) struct Group {
 
 /// Destinations staged at most before the oldest bucket is emitted though more could join it.
 const MOST_STAGED: usize = 65_536;
-/// Buckets at most, for the same reason.
-const MOST_BUCKETS: usize = 4_096;
+/// Buckets at most, for the same reason. Tests reach it.
+const MOST_BUCKETS: usize = if cfg!(test) { 4 } else { 1_024 };
 
 impl Group {
     pub(super) fn new(id: GroupId, family: Family, key: GroupKey) -> Self {
@@ -150,6 +150,16 @@ impl Group {
         self.dirty.is_empty() && self.sweep.is_none() && self.buckets.is_empty()
     }
 
+    /// Whether it is idle and no member has messages of another group before it.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_idle() && self.members.values().all(|member| member.tail.is_empty())
+    }
+
+    /// Whether all members have read everything.
+    pub(super) fn has_been_read(&self) -> bool {
+        self.members.values().all(|member| member.tail.is_empty() && member.cursor == self.log.end())
+    }
+
     /// The best path of a destination changed.
     pub(super) fn mark(&mut self, table: &mut Table, destination: DestId) {
         if self.entries.get(destination).is_none() {
@@ -170,6 +180,26 @@ impl Group {
     pub(super) fn sweep_all(&mut self, table: &Table, resend: bool) {
         let resend = resend || self.sweep.is_some_and(|sweep| sweep.resend);
         self.sweep = (table.end() > 0).then_some(Sweep { next: 0, end: table.end(), resend });
+    }
+
+    /// The rules of export changed: everything has to be looked at again, also what is staged already.
+    pub(super) fn start_over(&mut self, table: &Table, interner: &mut Interner) {
+        self.memo.clear(interner);
+        for key in self.buckets.clear().filter(|key| key.attributes.is_handle()) {
+            interner.release(key.attributes);
+        }
+        let staged: Vec<DestId> = self
+            .occupied()
+            .filter(|(_, entry)| entry.staged != CLEAN && entry.staged != DIRTY)
+            .map(|(destination, _)| destination)
+            .collect();
+        for destination in staged {
+            if let Some(entry) = self.entries.get_mut(destination) {
+                entry.staged = DIRTY;
+                self.dirty.push_back(destination);
+            }
+        }
+        self.sweep_all(table, false);
     }
 
     /// Works until the log has one more message. False: there is nothing to send.
@@ -217,7 +247,7 @@ impl Group {
                 env.interner.release(entry.wire);
                 self.entries.set(destination, Entry { wire: STALE, ..entry });
             }
-            if entry.staged == CLEAN {
+            if entry.staged != DIRTY {
                 if entry.is_vacant() {
                     env.table.pin(destination);
                 }

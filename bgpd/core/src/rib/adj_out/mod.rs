@@ -48,8 +48,8 @@ pub(super) struct Groups {
     members: HashMap<PeerId, GroupId, FixedState>,
 }
 
-/// Octets that a member may have waiting in the log of its group before it has to go on alone.
-const MOST_LAG: usize = 4 << 20;
+/// Octets that a member may have waiting in the log of its group before it has to go on alone. Tests reach it.
+const MOST_LAG: usize = if cfg!(test) { 512 } else { 4 << 20 };
 
 impl Groups {
     pub(super) fn new(family: Family) -> Self {
@@ -67,8 +67,7 @@ impl Groups {
     /// The rules of export changed.
     pub(super) fn sweep_all(&mut self, table: &Table, interner: &mut Interner) {
         for group in &mut self.list {
-            group.memo.clear(interner);
-            group.sweep_all(table, false);
+            group.start_over(table, interner);
         }
     }
 
@@ -105,8 +104,7 @@ impl Groups {
         let Some(group) = self.list.get_mut(position).filter(|group| group.key != key) else { return };
         if group.members.len() == 1 {
             group.key = key;
-            group.memo.clear(env.interner);
-            group.sweep_all(env.table, false);
+            group.start_over(env.table, env.interner);
             group.lineage = None;
             return;
         }
@@ -198,13 +196,19 @@ impl Groups {
         self.list.len()
     }
 
-    /// Groups with nothing left to send that could be one are made one.
+    /// Groups with nothing left to send that could be one are made one. Members of the one that is given up have to have
+    /// read everything; and whoever still reads messages of a group before stays where it is, or it could gather more of
+    /// them with every change of group.
     fn merge(&mut self, env: &mut Environment<'_>, id: GroupId) {
-        let Some(group) = self.group(id).filter(|group| group.is_idle()) else { return };
-        let fits = |other: &&Group| other.id != id && other.is_idle() && other.key == group.key;
+        let Some(group) = self.group(id).filter(|group| group.is_settled()) else { return };
+        let fits = |other: &&Group| other.id != id && other.is_settled() && other.key == group.key;
         let Some(other) = self.list.iter().find(fits) else { return };
         let (from, into) =
-            if group.members.len() > other.members.len() { (other.id, id) } else { (id, other.id) };
+            if group.members.len() > other.members.len() { (other, group) } else { (group, other) };
+        let (from, into) = if from.has_been_read() { (from.id, into.id) } else { (into.id, from.id) };
+        if !self.group(from).is_some_and(Group::has_been_read) {
+            return;
+        }
         let Ok(position) = self.list.binary_search_by_key(&from, |group| group.id) else { return };
         let mut group = self.list.remove(position);
         let movers: Vec<PeerId> = group.members.keys().copied().collect();

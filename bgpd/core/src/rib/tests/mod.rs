@@ -1,0 +1,296 @@
+//! A RIB among peers that note what they are told, and fail when told something needless.
+
+mod examples;
+mod groups;
+mod properties;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use bgp_wire::{
+    AsPath, AttributeBlock, Community, DecodeContext, EncodeContext, FamilySet, Message, PeerKind,
+    encode_reach, encode_unreach, peek_frame,
+};
+use bytes::BytesMut;
+
+use super::*;
+use crate::policy::{Actions, PrefixMatch, SourceMatch, Statement, Verdict};
+
+const OWN_ASN: u32 = 65_000;
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+fn peer(number: u32) -> PeerId {
+    PeerId::new(number)
+}
+
+fn config() -> RibConfig {
+    RibConfig {
+        local_asn: OWN_ASN,
+        router_id: Ipv4Addr::new(10, 0, 0, 100),
+        cluster_id: Ipv4Addr::new(10, 0, 0, 100),
+        maximum_paths: 1,
+        multipath_relax: false,
+    }
+}
+
+/// A neighbour at `192.0.2.NUMBER`.
+fn params(number: u32, remote_asn: u32) -> PeerParams {
+    let [.., octet] = number.to_be_bytes();
+    PeerParams {
+        name: format!("peer{number}").into(),
+        kind: if remote_asn == OWN_ASN { PeerKind::Internal } else { PeerKind::External },
+        remote_asn,
+        remote_router_id: Ipv4Addr::new(10, 0, 0, octet),
+        remote_address: IpAddr::from([192, 0, 2, octet]),
+        local_address_v4: Some(Ipv4Addr::new(192, 0, 2, 100)),
+        local_address_v6: Some("2001:db8::100".parse().unwrap()),
+        link_local: None,
+        families: FamilySet::ALL,
+        encode: EncodeContext::new(),
+        import: None,
+        export: None,
+        route_reflector_client: false,
+        enforce_first_as: true,
+        max_prefixes: None,
+    }
+}
+
+/// Attributes as the neighbour at `192.0.2.NUMBER` sends them.
+fn via(number: u32, as_path: &str) -> PathAttributes {
+    let [.., octet] = number.to_be_bytes();
+    PathAttributes {
+        as_path: as_path.parse().unwrap(),
+        next_hop: Some(NextHop::V4(Ipv4Addr::new(192, 0, 2, octet))),
+        ..PathAttributes::default()
+    }
+}
+
+/// The same route over IPv6.
+fn via_v6(number: u32, as_path: &str) -> PathAttributes {
+    let global = format!("2001:db8::{number}").parse().unwrap();
+    PathAttributes { next_hop: Some(NextHop::V6 { global, link_local: None }), ..via(number, as_path) }
+}
+
+fn own(prefix: &str) -> OriginatedRoute {
+    OriginatedRoute::new(net(prefix))
+}
+
+/// A policy with one statement about some prefixes (none: all) and another verdict for the rest.
+fn policy(prefixes: &[&str], action: Verdict, set: Actions) -> Arc<Policy> {
+    let rest = if action == Verdict::Accept { Verdict::Reject } else { Verdict::Accept };
+    Arc::new(Policy {
+        name: "test".into(),
+        default_action: rest,
+        statements: vec![Statement {
+            name: "some".into(),
+            families: Vec::new(),
+            prefixes: prefixes.iter().map(|prefix| PrefixMatch::exact(net(prefix))).collect(),
+            any_community: Vec::new(),
+            sources: Vec::new(),
+            action,
+            set,
+        }],
+    })
+}
+
+/// What a neighbour has been told.
+#[derive(Debug, Default)]
+struct Mirror {
+    kind: Option<PeerKind>,
+    routes: BTreeMap<IpNet, PathAttributes>,
+    end_of_rib: Vec<Family>,
+    /// It asked for everything again: hearing a thing twice is no fault.
+    refreshing: bool,
+    messages: usize,
+}
+
+/// A RIB and its neighbours.
+struct Lab {
+    rib: Rib,
+    now: Time,
+    mirrors: BTreeMap<PeerId, Mirror>,
+}
+
+impl Lab {
+    fn new(config: RibConfig) -> Self {
+        Self { rib: Rib::new(config), now: Time::from_nanos(1_000_000_000), mirrors: BTreeMap::new() }
+    }
+
+    /// A lab with neighbours 1, 2, … of these ASNs, all up and in sync.
+    fn with_peers(asns: &[u32]) -> Self {
+        let mut lab = Self::new(config());
+        for (number, asn) in (1..).zip(asns) {
+            lab.up(params(number, *asn), number);
+        }
+        lab.drain();
+        lab
+    }
+
+    fn up(&mut self, params: PeerParams, number: u32) {
+        self.mirrors.insert(peer(number), Mirror { kind: Some(params.kind), ..Mirror::default() });
+        self.rib.peer_up(peer(number), params, self.now);
+        self.check();
+    }
+
+    fn down(&mut self, number: u32) {
+        self.mirrors.remove(&peer(number));
+        self.rib.peer_down(peer(number), self.now);
+        self.check();
+    }
+
+    fn announce(&mut self, number: u32, attributes: &PathAttributes, prefixes: &[&str]) -> UpdateOutcome {
+        let context = EncodeContext { extended_next_hop: true, ..EncodeContext::new() };
+        let prefixes: Vec<_> = prefixes.iter().map(|prefix| net(prefix)).collect();
+        let family = Family::of(&prefixes[0]);
+        let mut buffer = BytesMut::new();
+        let block = AttributeBlock::encode(attributes, &context);
+        let next_hop = attributes.next_hop.unwrap();
+        encode_reach(&mut buffer, &block, family, &next_hop, prefixes, &context).unwrap();
+        self.receive(number, &buffer)
+    }
+
+    fn withdraw(&mut self, number: u32, prefixes: &[&str]) -> UpdateOutcome {
+        let prefixes: Vec<_> = prefixes.iter().map(|prefix| net(prefix)).collect();
+        let mut buffer = BytesMut::new();
+        encode_unreach(&mut buffer, Family::of(&prefixes[0]), prefixes, &EncodeContext::new()).unwrap();
+        self.receive(number, &buffer)
+    }
+
+    fn receive(&mut self, number: u32, mut frames: &[u8]) -> UpdateOutcome {
+        let kind = self.rib.peers[&peer(number)].params.kind;
+        let context = DecodeContext { extended_next_hop: true, ..DecodeContext::new(kind) };
+        let mut outcome = UpdateOutcome::default();
+        while let Some(length) = peek_frame(frames, 4_096).unwrap() {
+            let Message::Update(update) = Message::decode(&frames[..length], &context).unwrap() else {
+                panic!()
+            };
+            outcome = self.rib.handle_update(peer(number), &update, self.now);
+            frames = &frames[length..];
+        }
+        self.check();
+        outcome
+    }
+
+    fn originate(&mut self, routes: Vec<OriginatedRoute>) {
+        self.rib.set_local_routes(routes, self.now);
+        self.check();
+    }
+
+    /// One message to a neighbour, which notes what it says.
+    fn poll(&mut self, number: u32) -> Option<Bytes> {
+        let id = peer(number);
+        assert!(
+            self.rib.has_output(id) || self.rib.poll_output(id, self.now).is_none(),
+            "output that has_output denies"
+        );
+        let message = self.rib.poll_output(id, self.now);
+        self.check();
+        let mirror = self.mirrors.get_mut(&id).unwrap();
+        match &message {
+            Some(message) => mirror.read(message),
+            None => {
+                mirror.refreshing = false;
+                assert!(!self.rib.has_output(id), "{id:?} is said to have output and has none");
+            }
+        }
+        message
+    }
+
+    /// Everything for one neighbour. Returns the messages.
+    fn drain_one(&mut self, number: u32) -> Vec<Bytes> {
+        std::iter::from_fn(|| self.poll(number)).collect()
+    }
+
+    /// Everything for everybody, twice, so that groups that fit come together.
+    fn drain(&mut self) {
+        let numbers: Vec<u32> = self.mirrors.keys().map(|id| id.get()).collect();
+        for number in numbers.iter().chain(&numbers) {
+            self.drain_one(*number);
+        }
+        self.check_mirrors();
+    }
+
+    fn check(&self) {
+        if let Err(broken) = self.rib.check() {
+            panic!("{broken}");
+        }
+    }
+
+    /// What neighbours were told is what the Adj-RIB-Out says, and groups are as few as can be.
+    fn check_mirrors(&self) {
+        for (id, mirror) in &self.mirrors {
+            for family in [Family::IPV4_UNICAST, Family::IPV6_UNICAST] {
+                let page = self.rib.adj_out_page(*id, family, None, 10_000);
+                assert_eq!(page.next, None);
+                let sent: BTreeMap<_, _> = page
+                    .entries
+                    .into_iter()
+                    .map(|route| (route.prefix, PathAttributes::clone(&route.attributes)))
+                    .collect();
+                let told: BTreeMap<_, _> = mirror
+                    .routes
+                    .iter()
+                    .filter(|(prefix, _)| Family::of(prefix) == family)
+                    .map(|(prefix, attributes)| (*prefix, attributes.clone()))
+                    .collect();
+                assert_eq!(told, sent, "{id:?}");
+                let advertised = self.rib.counters(*id, family).unwrap().advertised;
+                assert_eq!(advertised as usize, told.len(), "{id:?}");
+                let up = self.rib.peers[id].params.families.contains(family);
+                let ends = mirror.end_of_rib.iter().filter(|end| **end == family).count();
+                assert_eq!(ends, usize::from(up), "End-of-RIB of {family} to {id:?}");
+            }
+        }
+        for rib in &self.rib.families {
+            let mut keys: Vec<GroupKey> = Vec::new();
+            for peer in self.rib.peers.values().filter(|peer| peer.params.families.contains(rib.family)) {
+                let key = GroupKey::new(peer, rib.family);
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+            assert_eq!(rib.groups.len(), keys.len(), "groups of {}", rib.family);
+        }
+    }
+
+    fn told(&self, number: u32) -> Vec<String> {
+        self.mirrors[&peer(number)].routes.keys().map(ToString::to_string).collect()
+    }
+
+    fn entry(&self, prefix: &str) -> RibEntry {
+        self.rib.lookup(&net(prefix)).unwrap()
+    }
+
+    fn not_advertised(&self, number: u32, prefix: &str) -> NotAdvertised {
+        match self.rib.advertisement(peer(number), &net(prefix)) {
+            Advertisement::Not(reason) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Mirror {
+    fn read(&mut self, message: &Bytes) {
+        self.messages += 1;
+        let context = DecodeContext { extended_next_hop: true, ..DecodeContext::new(self.kind.unwrap()) };
+        let Message::Update(update) = Message::decode(message, &context).unwrap() else { panic!() };
+        assert_eq!(update.errors, []);
+        if let Some(family) = update.end_of_rib {
+            self.end_of_rib.push(family);
+            return;
+        }
+        for prefix in update.withdrawn().flat_map(|unreach| unreach.prefixes) {
+            assert!(self.routes.remove(&prefix).is_some(), "{prefix} is withdrawn and was never sent");
+        }
+        for reach in update.announced() {
+            for prefix in reach.prefixes {
+                let before = self.routes.insert(prefix, update.attributes.clone());
+                let again = before.as_ref() == Some(&update.attributes);
+                assert!(!again || self.refreshing, "{prefix} is sent again with nothing changed");
+            }
+        }
+    }
+}
