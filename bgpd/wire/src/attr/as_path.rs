@@ -157,7 +157,7 @@ impl AsPath {
         (last.kind == SegmentKind::Sequence).then(|| last.asns().next_back())?
     }
 
-    /// Whether any segment is a set (RFC 9774 advises against sending those).
+    /// Whether any segment is a set. RFC 9774 deprecates them; whether to take such a route is the speaker's policy.
     #[must_use]
     pub fn has_set(&self) -> bool {
         self.segments().any(|segment| matches!(segment.kind, SegmentKind::Set | SegmentKind::ConfedSet))
