@@ -22,10 +22,23 @@ impl Oracle for Bird {
             .with_context(|| format!("BIRD has no neighbor {neighbor}"))
     }
 
+    /// BIRD shows when the session came up, computed anew each time, which moves it by some milliseconds.
+    fn same_incarnation(&self, before: &Session, now: &Session) -> bool {
+        match (seconds(&before.incarnation), seconds(&now.incarnation)) {
+            (Some(before), Some(now)) => (before - now).abs() < 0.1,
+            _ => before == now,
+        }
+    }
+
     fn paths(&self, prefix: &str) -> Result<Vec<SeenPath>> {
         let shown = self.birdc("show route all")?;
         paths(&shown, prefix)
     }
+}
+
+/// Seconds of the day in `15:24:46.171`.
+fn seconds(time: &str) -> Option<f64> {
+    time.split(':').try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
 }
 
 /// All BGP protocols with their neighbour's address.

@@ -12,6 +12,9 @@ mod seen;
 mod star;
 
 pub use oracle::Oracle;
-pub use raw::{Frame, KEEPALIVE, NOTIFICATION, OPEN, RawPeer, UPDATE, attribute, open};
+pub use raw::{
+    Frame, KEEPALIVE, NOTIFICATION, OPEN, ROUTE_REFRESH, RawPeer, UPDATE, attribute, open, open_extended,
+    open_two_octet,
+};
 pub use seen::{SeenPath, Session, UnknownAttribute};
 pub use star::{PATIENCE, Star, run};

@@ -17,6 +17,11 @@ pub trait Oracle {
     /// What it shows of this neighbour.
     fn session(&self, neighbor: IpAddr) -> Result<Session>;
 
+    /// Whether these are the same incarnation of a session.
+    fn same_incarnation(&self, before: &Session, now: &Session) -> bool {
+        before.incarnation == now.incarnation
+    }
+
     /// All paths it has to this prefix, usable or not.
     fn paths(&self, prefix: &str) -> Result<Vec<SeenPath>>;
 
@@ -88,7 +93,7 @@ pub trait Oracle {
     fn ensure_same_session(&self, neighbor: &str, before: &Session) -> Result<()> {
         let now = self.session(parse(neighbor)?)?;
         ensure!(
-            now.established && now.incarnation == before.incarnation,
+            now.established && self.same_incarnation(before, &now),
             "{} saw the session with {neighbor} end: before {before:?}, now {now:?}",
             self.kind()
         );

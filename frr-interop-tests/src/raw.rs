@@ -21,6 +21,8 @@ pub const UPDATE: u8 = 2;
 pub const NOTIFICATION: u8 = 3;
 /// Message type.
 pub const KEEPALIVE: u8 = 4;
+/// Message type.
+pub const ROUTE_REFRESH: u8 = 5;
 const AS_TRANS: u16 = 23_456;
 /// Hold time it proposes; no test lasts that long, so it owes few keepalives.
 const HOLD_TIME: u16 = 180;
@@ -76,7 +78,12 @@ impl RawPeer {
 
     /// Exchanges OPEN and KEEPALIVE: IPv4 and IPv6 unicast, route refresh, 4-octet ASNs. Returns the other side's OPEN.
     pub fn establish(&mut self, asn: u32, router_id: Ipv4Addr) -> Result<Frame> {
-        self.send_open(asn, router_id)?;
+        self.establish_with(&open(asn, HOLD_TIME, router_id))
+    }
+
+    /// Exchanges this OPEN and KEEPALIVE. Returns the other side's OPEN.
+    pub fn establish_with(&mut self, body: &[u8]) -> Result<Frame> {
+        self.send(OPEN, body)?;
         let open = self.expect(OPEN, Duration::from_secs(10))?;
         self.send(KEEPALIVE, &[])?;
         self.expect(KEEPALIVE, Duration::from_secs(10))?;
@@ -100,6 +107,18 @@ impl RawPeer {
     /// Sends bytes as they are.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes).context("sending to the other side")
+    }
+
+    /// Sends an UPDATE that withdraws these IPv4 prefixes.
+    pub fn withdraw(&mut self, prefixes: &[&str]) -> Result<()> {
+        let mut withdrawn = Vec::new();
+        for prefix in prefixes {
+            withdrawn.extend(nlri(prefix)?);
+        }
+        let mut body = u16::try_from(withdrawn.len())?.to_be_bytes().to_vec();
+        body.extend(withdrawn);
+        body.extend([0, 0]);
+        self.send(UPDATE, &body)
     }
 
     /// Sends an UPDATE with these path attributes (see [`attribute`]) and IPv4 prefixes.
@@ -232,10 +251,33 @@ pub fn attribute(flags: u8, code: u8, value: &[u8]) -> Vec<u8> {
 /// The body of an OPEN: IPv4 and IPv6 unicast, route refresh, 4-octet ASNs.
 #[must_use]
 pub fn open(asn: u32, hold_time: u16, router_id: Ipv4Addr) -> Vec<u8> {
-    let mut capabilities = vec![1, 4, 0, 1, 0, 1, 1, 4, 0, 2, 0, 1, 2, 0, 65, 4];
+    let mut capabilities = BASIC_CAPABILITIES.to_vec();
+    capabilities.extend([65, 4]);
     capabilities.extend(asn.to_be_bytes());
+    open_with(u16::try_from(asn).unwrap_or(AS_TRANS), hold_time, router_id, &capabilities)
+}
+
+/// The body of an OPEN from a speaker that knows only 2-octet ASNs.
+#[must_use]
+pub fn open_two_octet(asn: u16, router_id: Ipv4Addr) -> Vec<u8> {
+    open_with(asn, HOLD_TIME, router_id, &BASIC_CAPABILITIES)
+}
+
+/// The body of an OPEN that takes extended messages (RFC 8654) too.
+#[must_use]
+pub fn open_extended(asn: u16, router_id: Ipv4Addr) -> Vec<u8> {
+    let mut capabilities = BASIC_CAPABILITIES.to_vec();
+    capabilities.extend([6, 0, 65, 4]);
+    capabilities.extend(u32::from(asn).to_be_bytes());
+    open_with(asn, HOLD_TIME, router_id, &capabilities)
+}
+
+/// Multiprotocol IPv4 and IPv6 unicast, route refresh.
+const BASIC_CAPABILITIES: [u8; 14] = [1, 4, 0, 1, 0, 1, 1, 4, 0, 2, 0, 1, 2, 0];
+
+fn open_with(asn: u16, hold_time: u16, router_id: Ipv4Addr, capabilities: &[u8]) -> Vec<u8> {
     let mut body = vec![4];
-    body.extend(u16::try_from(asn).unwrap_or(AS_TRANS).to_be_bytes());
+    body.extend(asn.to_be_bytes());
     body.extend(hold_time.to_be_bytes());
     body.extend(router_id.octets());
     let length = u8::try_from(capabilities.len()).unwrap_or(u8::MAX - 2);

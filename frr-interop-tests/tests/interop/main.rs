@@ -6,10 +6,12 @@
 
 mod attributes_passed;
 mod attributes_sent;
+mod best_path;
 mod collisions;
 mod daemons;
 mod ecmp;
 mod endings;
+mod hostile;
 mod instances;
 mod intents;
 mod lab;
@@ -20,5 +22,6 @@ mod refusals;
 mod reload;
 mod scale;
 mod sessions;
+mod two_octet;
 mod well_known;
 mod withdrawals;

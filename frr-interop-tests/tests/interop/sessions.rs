@@ -239,3 +239,33 @@ fn frr_names_the_capabilities_it_got() {
         Ok(())
     });
 }
+
+/// Cilium's default: one IPv4 session for both families. The IPv6 next hop is rutter's own address on that link.
+#[test]
+fn ipv6_routes_over_ipv4_sessions() {
+    run("v6-over-v4", &["frr", "bird"], |star| {
+        let both = |link, asn| over_v4(link, asn).with("families: [ipv4-unicast, ipv6-unicast]");
+        let routes = ["prefix: 203.0.113.0/24", "prefix: \"2001:db8:100::/48\""];
+        let _bgpd = star.bgpd(&rutter(RUTTER, &[both(1, 65_001), both(2, 65_002)], &routes))?;
+        let config = frr(1, 65_001, "10.0.1.1", Wants { networks: &["2001:db8:1::/48"], ..Wants::default() })
+            .replace(
+                " address-family ipv6 unicast\n",
+                " address-family ipv6 unicast\n  neighbor 10.0.1.1 activate\n",
+            );
+        let frr = star.peer(1)?.frr(&config)?;
+        let session = "ipv4 { import all; export all; }; ipv6 { import all; export all; };";
+        let bird = star.peer(2)?.bird(&bird(2, 65_002, "10.0.2.1", Wants { session, ..Wants::default() }))?;
+        for (link, oracle) in [(1, &frr as &dyn Oracle), (2, &bird)] {
+            oracle.wait_path("203.0.113.0/24")?;
+            let path = oracle.wait_path("2001:db8:100::/48")?;
+            let hop = format!("fd00:{link}::1").parse()?;
+            ensure!(path.next_hop == Some(hop), "{}: {path:?}", oracle.kind());
+        }
+        let path = bird.wait_path("2001:db8:1::/48")?;
+        ensure!(path.next_hop == Some("fd00:2::1".parse()?), "{path:?}");
+        // FRR uses the route: its kernel has it.
+        let kernel = star.peer(1)?.ip(&["-6", "route", "show", "2001:db8:100::/48"])?;
+        ensure!(kernel.contains("eth0"), "{kernel}");
+        Ok(())
+    });
+}
