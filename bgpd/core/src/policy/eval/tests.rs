@@ -1,3 +1,5 @@
+//! The index against reading statement by statement.
+
 use std::sync::Arc;
 
 use bgp_wire::{Community, LargeCommunity};

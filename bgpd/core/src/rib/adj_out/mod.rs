@@ -17,6 +17,7 @@
 //! Invariant: a peer is in exactly one group per family it negotiated, and in none after it went down.
 
 mod bucket;
+mod check;
 mod emit;
 mod export;
 mod group;

@@ -1,3 +1,5 @@
+//! Each step of the decision, and that order plays no part in any.
+
 use bgp_wire::{AsPath, SegmentKind};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Each rule of export, for each kind of peer it tells apart.
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use bgp_wire::{AsPath, Origin};
