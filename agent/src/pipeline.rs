@@ -84,7 +84,7 @@ impl Pipeline {
             certain: self.directory.is_certain(),
             report,
             conditions,
-            files: self.directory.files().collect(),
+            files: self.directory.files(),
         }
     }
 }

@@ -149,12 +149,18 @@ impl Directory {
     }
 
     /// Every file with what it holds and what is wrong with it.
-    pub fn files(&self) -> impl Iterator<Item = FileStatus> {
-        self.files.iter().map(|(path, file)| FileStatus {
+    #[must_use]
+    pub fn files(&self) -> Vec<FileStatus> {
+        let mut objects: BTreeMap<&Path, usize> = BTreeMap::new();
+        for owner in self.owners.values() {
+            *objects.entry(owner).or_default() += 1;
+        }
+        let status = |(path, file): (&PathBuf, &File)| FileStatus {
             file: path.clone(),
-            objects: self.owners.values().filter(|owner| *owner == path).count(),
+            objects: objects.get(path.as_path()).copied().unwrap_or_default(),
             findings: file.findings.clone(),
-        })
+        };
+        self.files.iter().map(status).collect()
     }
 
     /// Where an object, or a field of it, is written. For a field that is not written, the nearest one above.

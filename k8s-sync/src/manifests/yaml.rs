@@ -49,6 +49,12 @@ impl Node {
     /// All documents of a text. Empty documents are left out.
     pub(crate) fn parse(text: &str) -> Result<Vec<Self>, SyntaxError> {
         let options = serde_saphyr::options! {
+            // A dump of a large cluster in one file must pass; what aliases expand to and nesting stay limited.
+            budget: serde_saphyr::budget! {
+                max_documents: 200_000,
+                max_events: 20_000_000,
+                max_nodes: 10_000_000,
+            },
             with_snippet: false,
             strict_booleans: true,
             // Octal for one parser, decimal for another: as text it can only be refused, or be the label it was meant as.
@@ -250,6 +256,12 @@ mod tests {
             documents[0].to_json(),
             serde_json::json!({"a": "no", "b": "on", "c": true, "d": "017", "e": null, "f": 65001})
         );
+    }
+
+    #[test]
+    fn a_large_cluster_in_one_file() {
+        let text = "a: {b: [1, 2, 3]}\n---\n".repeat(3000);
+        assert_eq!(Node::parse(&text).unwrap().len(), 3000);
     }
 
     #[test]
