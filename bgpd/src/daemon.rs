@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,9 @@ use crate::instance::StopMode;
 use crate::logging::{self, LogControl};
 use crate::options::{DEFAULT_SOCKET, Options};
 use crate::supervisor::{self, IntentError, SupervisorHandle};
+
+/// How long clients of the API may take to finish when bgpd stops.
+const API_STOP_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why bgpd does not run.
 #[derive(Debug, thiserror::Error)]
@@ -177,10 +181,12 @@ impl Daemon {
             supervisor.stop(StopMode::Graceful { text: None }).await;
             stop_api.cancel();
             for server in servers {
-                match server.await {
-                    Ok(Ok(())) => {}
+                match tokio::time::timeout(API_STOP_LIMIT, server).await {
+                    Ok(Ok(Ok(()))) => {}
+                    Ok(Ok(Err(error))) => tracing::warn!(%error, "the API did not end well"),
                     Ok(Err(error)) => tracing::warn!(%error, "the API did not end well"),
-                    Err(error) => tracing::warn!(%error, "the API did not end well"),
+                    // Whoever still holds a connection open is cut off by the end of the process.
+                    Err(_elapsed) => tracing::debug!("a client of the API did not close its connection"),
                 }
             }
         };

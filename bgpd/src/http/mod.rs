@@ -8,6 +8,7 @@
 #![expect(unused_qualifications, reason = "utoipa's path macro writes them")]
 
 mod cilium;
+mod commands;
 pub mod error;
 mod intents;
 pub mod server;
@@ -49,6 +50,7 @@ pub struct ApiState {
     tags(
         (name = "intents", description = "What each owner wants"),
         (name = "show", description = "FRR's show commands: `format=json` (default) or `format=text`"),
+        (name = "control", description = "What an operator tells a session to do"),
         (name = "cilium", description = "The models of Cilium's agent API"),
         (name = "service", description = "bgpd itself")
     )
@@ -85,6 +87,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(service::health))
         .routes(routes!(service::metrics))
         .routes(routes!(service::openapi))
+        .routes(routes!(commands::command))
         .routes(routes!(cilium::peers))
         .routes(routes!(cilium::routes))
         .routes(routes!(cilium::route_policies))

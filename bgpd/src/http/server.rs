@@ -55,7 +55,21 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct ApiSocket {
     listener: UnixListener,
-    path: PathBuf,
+    file: SocketFile,
+}
+
+/// The name of a socket that we made.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(socket = %self.0.display(), %error, "the socket file stays behind");
+        }
+    }
 }
 
 impl ApiSocket {
@@ -78,8 +92,9 @@ impl ApiSocket {
             source,
         };
         let listener = UnixListener::bind(path).map_err(system)?;
+        let file = SocketFile(path.to_owned());
         fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE)).map_err(system)?;
-        Ok(Self { listener, path: path.to_owned() })
+        Ok(Self { listener, file })
     }
 
     /// Serves until told to stop.
@@ -87,13 +102,9 @@ impl ApiSocket {
     /// # Errors
     /// The system's.
     pub async fn serve(self, router: Router, stop: CancellationToken) -> io::Result<()> {
-        let result = axum::serve(self.listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-        // Another bgpd may have replaced the file only if it was removed by hand, and then it is gone already.
-        if let Err(error) = fs::remove_file(&self.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(socket = %self.path.display(), %error, "the socket file stays behind");
-        }
+        let Self { listener, file } = self;
+        let result = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+        drop(file);
         result
     }
 }
@@ -217,9 +228,13 @@ mod tests {
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o660);
         let error = ApiSocket::open(&path).expect_err("in use");
         assert!(error.to_string().contains("is served by another bgpd"), "{error}");
-        drop(first);
-        assert!(path.exists(), "dropping without serving leaves the file, as a crash does");
-        ApiSocket::open(&path).expect("a left-over file is replaced");
+        // A crash closes the socket and leaves the file.
+        let ApiSocket { listener, file } = first;
+        std::mem::forget(file);
+        drop(listener);
+        assert!(path.exists());
+        drop(ApiSocket::open(&path).expect("a left-over file is replaced"));
+        assert!(!path.exists(), "an orderly end leaves nothing");
     }
 
     #[tokio::test]

@@ -225,6 +225,7 @@ impl Owner {
                     forget_readiness(connection.stream());
                 }
                 self.speaker.handle_bytes(conn, &self.buffer[..length], self.clock.now());
+                self.publisher.mark();
                 self.wait_readable(conn);
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
