@@ -178,6 +178,8 @@ fn sigterm_says_goodbye() {
         let neighbors: Vec<_> = (1..).zip(ASNS).map(|(link, asn)| over_v4(link, asn)).collect();
         let bgpd = star.bgpd(&rutter(RUTTER, &neighbors, &["prefix: 203.0.113.0/24"]))?;
         let trio = Trio::start(star, false, ASNS, [&[], &[], &[]])?;
+        // FRR would dial again at once and forget what it was told before.
+        trio.frr.configure(&["router bgp 65001", "neighbor 10.0.1.1 passive"])?;
         for (_, oracle) in trio.oracles() {
             oracle.wait_path("203.0.113.0/24")?;
         }
