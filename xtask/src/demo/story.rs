@@ -31,7 +31,7 @@ pub(crate) fn print_what_to_try(name: &str, folder: &Path) {
     let bins = program("rutterctl").unwrap_or_else(|_| "rutterctl".into());
     println!(
         "It goes on running. Try:\n\
-         \x20 sudo ip netns exec {name}-router vtysh --vty_socket {folder}/router -c 'show bgp ipv4 unicast'\n\
+         \x20 sudo vtysh --vty_socket {folder}/router/frr -c 'show bgp ipv4 unicast'\n\
          \x20 sudo {bins} --socket {folder}/k8s-w1/bgpd.sock show bgp neighbors\n\
          \x20 sudo {bins} --socket {folder}/k8s-w1/bgpd.sock show bgp neighbors 192.168.10.200 advertised-routes\n\
          \x20 sudo {bins} --socket {folder}/k8s-w1/bgpd.sock bgp route-policies\n\
