@@ -124,6 +124,11 @@ async fn over_tcp_only_the_token_writes() {
 fn the_checked_in_description_is_current() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi/bgpd.json");
     let current = bgpd::http::openapi_json();
+    assert_eq!(bgpd::http::description().1, Vec::<String>::new(), "show commands without a path");
+    for reference in current.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().expect("a name");
+        assert!(current.contains(&format!("\"{name}\": {{")), "{name} is referenced and not defined");
+    }
     if std::env::var_os("RUTTER_UPDATE").is_some() {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         std::fs::write(&path, &current).expect("written");

@@ -35,7 +35,10 @@ async fn a_killed_bgpd_leaves_a_socket_that_the_next_one_takes() {
     first.signal(Signal::SIGKILL);
     first.ended().await;
     assert!(first.socket().exists());
-    let third = std::process::Command::new(env!("CARGO_BIN_EXE_bgpd")).args(["--socket", &socket]).spawn();
+    let third = std::process::Command::new(env!("CARGO_BIN_EXE_bgpd"))
+        .args(["--socket", &socket])
+        .stderr(std::process::Stdio::null())
+        .spawn();
     let mut third = third.expect("bgpd starts");
     first
         .wait("the next one answers", async || {

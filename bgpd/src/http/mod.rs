@@ -47,6 +47,7 @@ pub struct ApiState {
                        `{error, field}`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
+    components(schemas(show::Format, cilium::RouteTable, commands::PeerCommand)),
     tags(
         (name = "intents", description = "What each owner wants"),
         (name = "show", description = "FRR's show commands: `format=json` (default) or `format=text`"),
@@ -68,15 +69,19 @@ pub fn router(state: ApiState) -> Router {
 }
 
 /// The OpenAPI description as JSON.
-///
-/// # Panics
-/// Never: a description is always JSON.
 #[must_use]
 pub fn openapi_json() -> String {
-    let (_router, description) = routes().split_for_parts();
-    let mut text = description.to_pretty_json().unwrap_or_default();
+    let mut text = description().0.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// The description, and the show commands that it lacks: there must be none.
+#[must_use]
+pub fn description() -> (utoipa::openapi::OpenApi, Vec<String>) {
+    let (_router, mut description) = routes().split_for_parts();
+    let missing = rutter_api::show::command::describe(&mut description);
+    (description, missing.into_iter().map(|path| path.to_string()).collect())
 }
 
 fn routes() -> OpenApiRouter<ApiState> {

@@ -228,14 +228,16 @@ fn graceful_restart(peer: &PeerSnapshot) -> GracefulRestart {
             f_bit: restart.is_some_and(|restart| restart.families.contains(&(family, true))),
             end_of_rib_status: EndOfRib {
                 end_of_rib_send: peer.dumped,
-                end_of_rib_sent_after_update: peer.dumped,
+                end_of_rib_sent_after_update: false,
                 end_of_rib_recv: peer.end_of_rib_received.contains(family),
             },
             ..FamilyRestart::default()
         })
     };
+    // As in FRR, a mark that is not set is not listed.
     let marks = |mark: &dyn Fn(Family) -> bool| -> Ordered<bool> {
-        families.iter().map(|family| (family_key(family).to_owned(), mark(family))).collect()
+        let set = families.iter().filter(|family| mark(*family));
+        set.map(|family| (family_key(family).to_owned(), true)).collect()
     };
     GracefulRestart {
         graceful_restart_timer_msecs: None,

@@ -3,7 +3,7 @@
 //! Invariant: a path that is not the winner says why, in the words of the core's reasons.
 
 use bgp_core::policy::SourceMatch;
-use bgp_core::rib::{PathView, RibEntry, Standing};
+use bgp_core::rib::{Ineligible, PathView, RibEntry, Standing};
 use bgp_wire::{Family, PathAttributes};
 use ipnet::IpNet;
 use rutter_api::show::adjacency::WireRoute;
@@ -17,11 +17,22 @@ use crate::sockopt::is_link_local;
 /// LOCAL_PREF of routes that come without one.
 pub const DEFAULT_LOCAL_PREF: u32 = 100;
 
-/// All paths of a prefix, as rows.
+/// The paths of a prefix that the table shows, as rows.
 #[must_use]
 pub fn rows(view: &View, entry: &RibEntry) -> Vec<Path> {
     let alone = !entry.paths.iter().any(|path| path.standing == Standing::Multipath);
-    entry.paths.iter().map(|path| row(view, entry.prefix, entry.version, path, alone)).collect()
+    let shown = entry.paths.iter().filter(|path| is_in_table(path));
+    shown.map(|path| row(view, entry.prefix, entry.version, path, alone)).collect()
+}
+
+/// FRR's tables list what may be used, now or once its next hop can be reached. What policy or a rule of the protocol
+/// keeps out is listed by `received-routes` and by the display of one prefix, with the reason.
+#[must_use]
+pub fn is_in_table(path: &PathView) -> bool {
+    match path.standing {
+        Standing::Best | Standing::Multipath | Standing::Eligible => true,
+        Standing::Ineligible(reason) => reason == Ineligible::UnreachableNextHop,
+    }
 }
 
 /// One path, as a row. `alone`: the prefix has no path beside the winner.
@@ -56,11 +67,7 @@ pub fn detail(view: &View, entry: &RibEntry, path: &PathView) -> PathDetail {
             None => unspecified(entry.prefix),
         },
         router_id: path.router_id,
-        hostname: if local {
-            snapshot.hostname.as_deref().map(str::to_owned)
-        } else {
-            peer.and_then(PeerSnapshot::hostname).map(str::to_owned)
-        },
+        hostname: peer.and_then(PeerSnapshot::hostname).map(str::to_owned),
         interface: peer.and_then(known_by),
         r#type: (!local).then(|| path_from(path.source)),
     };

@@ -14,7 +14,7 @@ use rutter_api::show::table::{Layout, Path as Row, Table, TableHead};
 
 use crate::http::ApiState;
 use crate::http::error::ApiError;
-use crate::http::show::path::{DEFAULT_LOCAL_PREF, row, rows};
+use crate::http::show::path::{DEFAULT_LOCAL_PREF, is_in_table, row, rows};
 use crate::http::show::stream::{self, JsonObject, Paged, Place};
 use crate::http::show::{Format, TableQuery, View, no_such_neighbor, parse_family};
 
@@ -70,6 +70,8 @@ async fn respond(
         head,
         json: JsonObject::default(),
         routes: 0,
+        paths: 0,
+        whole: peer.is_none() && query.after.is_none() && query.limit.is_none(),
     };
     stream::answer(query.format, begin, table, query.after, query.limit).await
 }
@@ -95,6 +97,9 @@ struct TableStream {
     head: TableHead,
     json: JsonObject,
     routes: u64,
+    paths: u64,
+    /// Everything is shown, from the first prefix to the last.
+    whole: bool,
     total_paths: u64,
 }
 
@@ -118,7 +123,7 @@ impl TableStream {
             .handle
             .inspect(move |speaker, _| speaker.rib().adj_in_page(peer, family, after, limit))
             .await?;
-        let used = entries.iter().filter(|(_, path)| path.standing.is_eligible());
+        let used = entries.iter().filter(|(_, path)| is_in_table(path));
         Ok((
             used.map(|(prefix, path)| (*prefix, vec![row(&self.view, *prefix, 0, path, true)])).collect(),
             next,
@@ -131,8 +136,9 @@ impl Paged for TableStream {
         let Place::After(after) = place else { return Ok((String::new(), 0, Place::End)) };
         let (entries, next) = self.page(after, limit).await?;
         let mut out = String::new();
-        for (prefix, paths) in &entries {
+        for (prefix, paths) in entries.iter().filter(|(_, paths)| !paths.is_empty()) {
             let prefix = prefix.to_string();
+            self.paths += paths.len() as u64;
             match self.format {
                 Format::Json => self.json.entry(&mut out, &prefix, paths),
                 Format::Text => {
@@ -145,10 +151,15 @@ impl Paged for TableStream {
             self.routes += 1;
         }
         let place = next.map_or(Place::End, |after| Place::After(Some(after)));
-        Ok((out, entries.len(), place))
+        let shown = entries.iter().filter(|(_, paths)| !paths.is_empty()).count();
+        Ok((out, shown, place))
     }
 
     fn end(&mut self) -> String {
+        if self.whole {
+            // Counted now, so that both numbers are of the same table.
+            self.total_paths = self.paths;
+        }
         match self.format {
             Format::Json => self.json.end(&[("totalRoutes", self.routes), ("totalPaths", self.total_paths)]),
             Format::Text if self.routes == 0 => Layout::nothing(self.total_paths),
