@@ -7,7 +7,7 @@
 //! memory or the order of a hash table.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +59,8 @@ pub struct Node {
     pub speaker: Option<Speaker>,
     conns: BTreeMap<ConnId, (usize, usize)>,
     next_accepted: ConnId,
+    /// Its entry in the list of wake-ups.
+    wake: Option<Time>,
 }
 
 /// A link between two nodes.
@@ -134,6 +136,8 @@ pub struct World {
     /// Figures so far.
     pub figures: Figures,
     streams: Vec<Stream>,
+    /// When which node wants to be woken.
+    wakes: BTreeSet<(Time, usize)>,
     queue: BinaryHeap<Reverse<(Time, u64, What)>>,
     sequence: u64,
     /// Events since the clock moved last.
@@ -153,6 +157,7 @@ impl World {
             trace,
             figures: Figures::default(),
             streams: Vec::new(),
+            wakes: BTreeSet::new(),
             queue: BinaryHeap::new(),
             sequence: 0,
             crowd: 0,
@@ -173,6 +178,7 @@ impl World {
             speaker: None,
             conns: BTreeMap::new(),
             next_accepted: ConnId::FIRST_ACCEPTED,
+            wake: None,
         });
         self.nodes.len() - 1
     }
@@ -201,6 +207,7 @@ impl World {
     pub fn kill(&mut self, node: usize, death: Death) {
         self.note(format_args!("node {node} dies: {death:?}"));
         self.nodes[node].speaker = None;
+        self.set_wake(node, None);
         let conns = std::mem::take(&mut self.nodes[node].conns);
         for (stream, end) in conns.into_values() {
             let mine = &mut self.streams[stream].ends[end];
@@ -291,12 +298,7 @@ impl World {
     /// Handles the earliest event before `end`. Returns false if there is none.
     fn step(&mut self, end: Time) -> Result<bool, Failure> {
         let queued = self.queue.peek().map(|Reverse((at, _, _))| *at);
-        let timeout = self
-            .nodes
-            .iter()
-            .enumerate()
-            .filter_map(|(node, state)| Some((state.speaker.as_ref()?.poll_timeout()?, node)))
-            .min();
+        let timeout = self.wakes.first().copied();
         let next = [queued, timeout.map(|(at, _)| at)].into_iter().flatten().min();
         let Some(at) = next.filter(|at| *at <= end) else { return Ok(false) };
         self.crowd = if at > self.now { 0 } else { self.crowd + 1 };
@@ -493,12 +495,19 @@ impl World {
                 self.figures.count(&event.kind);
                 self.trace.note(now, format_args!("node {node} {}", shown(&event)));
             }
-            return match speaker.check() {
-                Ok(()) => Ok(()),
-                Err(what) => Err(self.failure(format!("node {node}: {what}"))),
-            };
+            let (wake, checked) = (speaker.poll_timeout(), speaker.check());
+            self.set_wake(node, wake);
+            return checked.map_err(|what| self.failure(format!("node {node}: {what}")));
         }
         Err(self.failure(format!("livelock: node {node} never runs out of things to do")))
+    }
+
+    fn set_wake(&mut self, node: usize, wake: Option<Time>) {
+        let noted = std::mem::replace(&mut self.nodes[node].wake, wake);
+        if noted != wake {
+            noted.map(|at| self.wakes.remove(&(at, node)));
+            wake.map(|at| self.wakes.insert((at, node)));
+        }
     }
 
     fn dial(&mut self, node: usize, connect: Connect) {

@@ -62,6 +62,8 @@ pub(crate) struct Peer {
     pub(crate) history: History,
     pub(crate) since: Time,
     pub(crate) established_at: Option<Time>,
+    /// How long the last session was Established.
+    pub(crate) last_uptime: Duration,
     pub(crate) established_count: u64,
     pub(crate) dropped_count: u64,
     pub(crate) remote_router_id: Option<Ipv4Addr>,
@@ -96,6 +98,7 @@ impl Peer {
             history: History::default(),
             since: now,
             established_at: None,
+            last_uptime: Duration::ZERO,
             established_count: 0,
             dropped_count: 0,
             remote_router_id: None,
@@ -225,7 +228,7 @@ impl Peer {
             // One of two connections failing is not the session failing.
             Effect::CountFailure if self.slot(side.other()).state.is_open() => {}
             Effect::CountFailure => {
-                let lasted = self.established_at.filter(|_| from == State::Established).map(|at| now - at);
+                let lasted = (from == State::Established).then_some(self.last_uptime);
                 self.backoff.session_failed(lasted);
                 // Being refused is no misdeed of the peer that would call for refusing it in turn.
                 if !cause.reason.is_rejection() {
@@ -274,7 +277,7 @@ impl Peer {
     fn go_down(&mut self, shared: &mut Shared, now: Time) {
         shared.rib.peer_down(self.id, now);
         shared.established.remove(&self.id);
-        self.established_at = None;
+        self.last_uptime = self.established_at.take().map_or(Duration::ZERO, |at| now - at);
         self.dropped_count += 1;
     }
 

@@ -1,0 +1,218 @@
+//! Named scenarios: what a person would draw on a board, and what must come of it.
+
+use std::time::Duration;
+
+use bgp_core::config::Timers;
+use bgp_core::{State, Time};
+use bgp_sim::chaos;
+use bgp_sim::topology::{brisk, settings};
+use bgp_sim::trace::Trace;
+use bgp_sim::world::{Death, Failure, LinkState, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A world of external sessions in a line, all started at once.
+fn line(seed: u64, count: usize, routes: usize, timers: Timers) -> World {
+    let mut world = World::new(seed, Trace::kept());
+    world.add_external_nodes(count, routes);
+    for node in 1..count {
+        world.connect(node - 1, node, timers);
+    }
+    for node in 0..count {
+        world.start(node).unwrap();
+    }
+    world
+}
+
+/// Runs the world for a while. A failure shows how it came to it.
+fn pass(world: &mut World, duration: Duration) {
+    let end = world.now + duration;
+    let outcome = world.run_until(end);
+    demand(world, outcome);
+}
+
+fn rest(world: &mut World) {
+    let outcome = chaos::rest(world).and_then(|()| world.check_at_rest());
+    demand(world, outcome);
+}
+
+fn demand(world: &World, outcome: Result<(), Failure>) {
+    if let Err(failure) = outcome {
+        panic!("{}\n{:?} {}", world.trace, failure.at, failure.what);
+    }
+}
+
+/// Runs until a session is up at both ends, and says how long it took.
+fn until_up(world: &mut World, one: usize, other: usize) -> Duration {
+    let start = world.now;
+    while world.state(one, other) != State::Established || world.state(other, one) != State::Established {
+        pass(world, Duration::from_millis(10));
+        assert!(world.now - start < SECOND * 120, "no session after two minutes\n{}", world.trace);
+    }
+    world.now - start
+}
+
+#[test]
+fn two_speakers_exchange_their_routes() {
+    let mut world = line(1, 2, 30, brisk());
+    assert!(until_up(&mut world, 0, 1) < SECOND);
+    rest(&mut world);
+    let outcome = world.check_shortest_paths();
+    demand(&world, outcome);
+    pass(&mut world, SECOND * 600);
+    assert_eq!((world.figures.established, world.figures.dropped), (2, 0), "ten quiet minutes");
+}
+
+#[test]
+fn speakers_that_dial_each_other_at_once_keep_one_connection() {
+    let mut collisions = 0;
+    for seed in 0..300 {
+        let mut world = line(seed, 2, 3, brisk());
+        // Nothing but chance in the delays decides which connection is first.
+        let up = until_up(&mut world, 0, 1);
+        rest(&mut world);
+        assert!(up < SECOND, "seed {seed}: {up:?}\n{}", world.trace);
+        pass(&mut world, SECOND * 30);
+        rest(&mut world);
+        assert_eq!(world.open_streams(0, 1), 1, "seed {seed}");
+        assert_eq!(world.figures.dials, 2, "seed {seed}: nobody had to try again\n{}", world.trace);
+        collisions += world.figures.collisions;
+    }
+    assert!(collisions > 100, "the case that this is about happens: {collisions}");
+}
+
+#[test]
+fn a_lost_link_is_noticed_by_the_hold_timer_and_healed() {
+    let mut world = line(3, 3, 10, brisk());
+    rest(&mut world);
+    world.set_link(0, LinkState::Cut);
+    pass(&mut world, SECOND * 5);
+    assert_eq!(world.state(0, 1), State::Established, "nobody is told");
+    pass(&mut world, SECOND * 5);
+    assert_ne!(world.state(0, 1), State::Established);
+    assert_ne!(world.state(1, 0), State::Established);
+    pass(&mut world, SECOND);
+    demand(&world, world.check_ribs());
+    let left =
+        world.nodes[2].speaker.as_ref().unwrap().rib().totals(bgp_core::wire::Family::IPV4_UNICAST).prefixes;
+    assert_eq!(left, 14, "the routes of nodes 1 and 2; those of node 0 are gone");
+    pass(&mut world, SECOND * 120);
+    world.set_link(0, LinkState::Up);
+    assert!(until_up(&mut world, 0, 1) < SECOND * 6, "the connect retry time bounds the wait");
+    rest(&mut world);
+    demand(&world, world.check_shortest_paths());
+}
+
+#[test]
+fn a_flapping_link_is_damped_and_then_forgiven() {
+    let mut world = line(4, 2, 10, brisk());
+    rest(&mut world);
+    let before = world.figures.dials;
+    for _ in 0..60 {
+        world.reset_link(0);
+        pass(&mut world, SECOND);
+    }
+    let dials = world.figures.dials - before;
+    assert!((10..80).contains(&dials), "a minute of flaps costs {dials} dials");
+    until_up(&mut world, 0, 1);
+    rest(&mut world);
+    pass(&mut world, SECOND * 60);
+    world.reset_link(0);
+    pass(&mut world, Duration::from_millis(100));
+    assert!(until_up(&mut world, 0, 1) < SECOND, "a minute without a flap is forgiven");
+}
+
+#[test]
+fn a_restarted_peer_is_back_within_two_seconds() {
+    for death in [Death::Process, Death::Machine] {
+        // A hold time that plays no part: what counts is that the new process gets through.
+        let timers = Timers { hold: 90, keepalive: 30, connect_retry: 120 };
+        let mut world = line(5, 2, 10, timers);
+        rest(&mut world);
+        pass(&mut world, SECOND * 40);
+        world.kill(1, death);
+        pass(&mut world, SECOND * 3);
+        world.start(1).unwrap();
+        let back = until_up(&mut world, 0, 1);
+        assert!(back < SECOND * 2, "{death:?}: {back:?}\n{}", world.trace);
+        rest(&mut world);
+        demand(&world, world.check_shortest_paths());
+    }
+}
+
+#[test]
+fn fifty_speakers_agree_through_deaths_and_cuts() {
+    let mut world = World::new(50, Trace::kept());
+    world.add_external_nodes(50, 2);
+    for node in 0..50 {
+        world.connect(node, (node + 1) % 50, brisk());
+    }
+    for _ in 0..12 {
+        let (one, other) = (world.dice.below(50), world.dice.below(50));
+        let known = world.links.iter().any(|link| link.ends == [one, other] || link.ends == [other, one]);
+        if one != other && !known {
+            world.connect(one, other, brisk());
+        }
+    }
+    for node in 0..50 {
+        world.start(node).unwrap();
+    }
+    rest(&mut world);
+    demand(&world, world.check_shortest_paths());
+    for round in 0..2 {
+        let death = if round % 2 == 0 { Death::Process } else { Death::Machine };
+        let (node, link) = (world.dice.below(50), world.dice.below(world.links.len()));
+        world.kill(node, death);
+        world.set_link(link, LinkState::Cut);
+        pass(&mut world, SECOND * 15);
+        demand(&world, world.check_ribs());
+        world.set_link(link, LinkState::Up);
+        world.start(node).unwrap();
+        pass(&mut world, SECOND * 2);
+    }
+    rest(&mut world);
+    demand(&world, world.check_shortest_paths());
+}
+
+#[test]
+fn a_slow_link_carries_a_big_table_and_keeps_the_session() {
+    let mut world = World::new(6, Trace::kept());
+    let mut big = settings(0, 64512, 5_000);
+    // One attribute set per prefix: UPDATEs that cannot be packed.
+    for (position, route) in (0..).zip(&mut big.routes) {
+        route.med = Some(position);
+    }
+    world.add_node(big);
+    world.add_node(settings(1, 64513, 0));
+    world.connect(0, 1, brisk());
+    world.links[0].delay = Duration::from_millis(15);
+    world.start(0).unwrap();
+    world.start(1).unwrap();
+    let start = world.now;
+    rest(&mut world);
+    assert_eq!(world.figures.dropped, 0, "after {:?}", Time::since(world.now, start));
+}
+
+#[test]
+fn the_same_seed_is_the_same_world() {
+    for seed in [7, 77, 777] {
+        let (first, second) = (chaos::run(seed, Trace::kept()).1, chaos::run(seed, Trace::kept()).1);
+        assert_eq!(first.figures, second.figures);
+        assert_eq!(first.trace.to_string(), second.trace.to_string());
+        assert_eq!(chaos::figures(seed).unwrap(), first.figures, "a trace changes nothing");
+    }
+}
+
+#[test]
+fn random_worlds_come_to_rest() {
+    for seed in 0..100 {
+        if let Err(failure) = chaos::figures(seed) {
+            panic!(
+                "seed {seed} at {:?}: {}\n{}",
+                failure.at,
+                failure.what,
+                chaos::run(seed, Trace::kept()).1.trace
+            );
+        }
+    }
+}
