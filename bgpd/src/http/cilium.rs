@@ -1,11 +1,14 @@
 //! Cilium's words for the same: the models of its agent API, filled.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use bgp_core::rib::{Ineligible, PathView, Standing};
+use bgp_core::rib::{Ineligible, PathView, RibEntry, Standing};
 use bgp_core::{PeerId, Speaker, State as Session};
 use bgp_wire::{Family, PathAttributes};
 use ipnet::IpNet;
@@ -15,13 +18,12 @@ use rutter_api::cilium::routes::{self, Path, Route};
 use rutter_api::control::ErrorBody;
 use rutter_api::intent::Intent;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::http::ApiState;
 use crate::http::error::ApiError;
-use crate::http::show::stream::PAGE;
+use crate::http::show::stream::{self, PAGE, Paged, Place};
 use crate::http::show::{Format, parse_family};
 use crate::instance::InstanceHandle;
 use crate::instance::snapshot::{InstanceSnapshot, PeerSnapshot};
@@ -99,29 +101,16 @@ pub(super) async fn routes(
 ) -> Result<Response, ApiError> {
     let Query(query) = query?;
     let family = parse_family(query.family.as_deref().unwrap_or("ipv4"))?;
-    let mut all = Vec::new();
-    let mut peer_exists = query.peer.is_none();
-    for handle in selected(&state, query.instance.as_deref(), query.vrouter) {
-        let snapshot = handle.snapshot();
-        if query.table == RouteTable::Available {
-            all.extend(available(&handle, &snapshot, family).await?);
-            peer_exists = true;
-            continue;
-        }
-        for each in &snapshot.peers {
-            let wanted = query
-                .peer
-                .as_deref()
-                .is_none_or(|peer| *each.config.name == *peer || each.config.address.to_string() == peer);
-            if wanted {
-                peer_exists = true;
-                all.extend(of_peer(&handle, &snapshot, each, query.table, family).await?);
-            }
-        }
+    let sources = sources(&state, &query)?;
+    let mut stream = RouteStream { sources, family, table: query.table, first: true };
+    if query.format == Format::Json {
+        return stream::answer(Format::Json, "[".to_owned(), stream, None, None).await;
     }
-    if !peer_exists {
-        let peer = query.peer.unwrap_or_default();
-        return Err(ApiError::new(StatusCode::NOT_FOUND, format!("there is no peer {peer:?}")));
+    let mut all = Vec::new();
+    let mut after = None;
+    while let Some((routes, next)) = stream.page(after, PAGE).await? {
+        all.extend(routes);
+        after = next;
     }
     let with_peer = query.table != RouteTable::Available;
     Ok(respond(query.format, &all, |all| routes::to_text(all, with_peer, None)))
@@ -241,63 +230,109 @@ fn nanos(now: &Moment, then: bgp_core::Time) -> u64 {
     u64::try_from(now.age(then).as_nanos()).unwrap_or(u64::MAX)
 }
 
-async fn available(
-    handle: &InstanceHandle,
-    snapshot: &InstanceSnapshot,
-    family: Family,
-) -> Result<Vec<Route>, ApiError> {
-    let mut all = Vec::new();
-    let mut after = None;
-    loop {
-        let page = handle.inspect(move |speaker, _| speaker.rib().rib_page(family, after, PAGE)).await?;
-        for entry in &page.entries {
-            let eligible = entry.paths.iter().filter(|path| path.standing.is_eligible());
-            let paths: Vec<Path> = eligible
-                .map(|path| {
-                    shown(
-                        snapshot,
-                        entry.prefix,
-                        &path.attributes,
-                        path.received_at,
-                        path.standing == Standing::Best,
-                    )
-                })
-                .collect();
-            if !paths.is_empty() {
-                all.push(route(snapshot, String::new(), entry.prefix, paths));
+type PeerRoute = (IpNet, Arc<PathAttributes>, bgp_core::Time, bool);
+
+/// A table to walk: an instance's, or what it exchanges with one peer.
+struct Source {
+    handle: InstanceHandle,
+    snapshot: Arc<InstanceSnapshot>,
+    peer: Option<(PeerId, String)>,
+}
+
+fn sources(state: &ApiState, query: &RoutesQuery) -> Result<VecDeque<Source>, ApiError> {
+    let mut sources = VecDeque::new();
+    for handle in selected(state, query.instance.as_deref(), query.vrouter) {
+        let snapshot = handle.snapshot();
+        if query.table == RouteTable::Available {
+            sources.push_back(Source { handle, snapshot, peer: None });
+            continue;
+        }
+        for peer in &snapshot.peers {
+            let address = peer.config.address.to_string();
+            if query.peer.as_ref().is_none_or(|wanted| *peer.config.name == **wanted || address == *wanted) {
+                let (handle, snapshot) = (handle.clone(), Arc::clone(&snapshot));
+                sources.push_back(Source { handle, snapshot, peer: Some((peer.id, address)) });
             }
         }
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(all),
-        }
+    }
+    match &query.peer {
+        Some(peer) if sources.is_empty() => Err(ApiError::not_found(format!("there is no peer {peer:?}"))),
+        _ => Ok(sources),
     }
 }
 
-type PeerRoute = (IpNet, Arc<PathAttributes>, bgp_core::Time, bool);
-
-async fn of_peer(
-    handle: &InstanceHandle,
-    snapshot: &InstanceSnapshot,
-    peer: &PeerSnapshot,
-    table: RouteTable,
+/// One table after the other, page by page.
+struct RouteStream {
+    sources: VecDeque<Source>,
     family: Family,
-) -> Result<Vec<Route>, ApiError> {
-    let mut all = Vec::new();
-    let mut after = None;
-    let id = peer.id;
-    loop {
-        let (entries, next) =
-            handle.inspect(move |speaker, _| peer_page(speaker, id, table, family, after)).await?;
-        for (prefix, attributes, since, best) in entries {
-            let path = shown(snapshot, prefix, &attributes, since, best);
-            all.push(route(snapshot, peer.config.address.to_string(), prefix, vec![path]));
+    table: RouteTable,
+    first: bool,
+}
+
+impl RouteStream {
+    /// The next page of the table at the front, and where the one after it begins. `None`: no table is left.
+    async fn page(
+        &mut self,
+        after: Option<IpNet>,
+        limit: usize,
+    ) -> Result<Option<(Vec<Route>, Option<IpNet>)>, ApiError> {
+        let Some(source) = self.sources.front() else { return Ok(None) };
+        let (family, table) = (self.family, self.table);
+        let (routes, next) = match &source.peer {
+            None => {
+                let look = move |speaker: &Speaker, _: &Clock| speaker.rib().rib_page(family, after, limit);
+                let page = source.handle.inspect(look).await?;
+                let routes = page.entries.iter().filter_map(|entry| available(&source.snapshot, entry));
+                (routes.collect(), page.next)
+            }
+            Some((peer, address)) => {
+                let peer = *peer;
+                let look =
+                    move |speaker: &Speaker, _: &Clock| peer_page(speaker, peer, table, family, after, limit);
+                let (entries, next) = source.handle.inspect(look).await?;
+                let one = |(prefix, attributes, since, best): PeerRoute| {
+                    let path = shown(&source.snapshot, prefix, &attributes, since, best);
+                    route(&source.snapshot, address.clone(), prefix, vec![path])
+                };
+                (entries.into_iter().map(one).collect::<Vec<_>>(), next)
+            }
+        };
+        if next.is_none() {
+            self.sources.pop_front();
         }
-        match next {
-            Some(next) => after = Some(next),
-            None => return Ok(all),
-        }
+        Ok(Some((routes, next)))
     }
+}
+
+impl Paged for RouteStream {
+    async fn next(&mut self, place: Place, limit: usize) -> Result<(String, usize, Place), ApiError> {
+        let Place::After(after) = place else { return Ok((String::new(), 0, Place::End)) };
+        let Some((routes, next)) = self.page(after, limit).await? else {
+            return Ok((String::new(), 0, Place::End));
+        };
+        let mut out = String::new();
+        for route in &routes {
+            out.push_str(if self.first { "\n" } else { ",\n" });
+            self.first = false;
+            // A model of plain values is always representable.
+            out.push_str(&serde_json::to_string(route).unwrap_or_default());
+        }
+        Ok((out, routes.len(), Place::After(next)))
+    }
+
+    fn end(&mut self) -> String {
+        "\n]\n".to_owned()
+    }
+}
+
+fn available(snapshot: &InstanceSnapshot, entry: &RibEntry) -> Option<Route> {
+    let eligible = entry.paths.iter().filter(|path| path.standing.is_eligible());
+    let one = |path: &PathView| {
+        let best = path.standing == Standing::Best;
+        shown(snapshot, entry.prefix, &path.attributes, path.received_at, best)
+    };
+    let paths: Vec<Path> = eligible.map(one).collect();
+    (!paths.is_empty()).then(|| route(snapshot, String::new(), entry.prefix, paths))
 }
 
 fn peer_page(
@@ -306,13 +341,14 @@ fn peer_page(
     table: RouteTable,
     family: Family,
     after: Option<IpNet>,
+    limit: usize,
 ) -> (Vec<PeerRoute>, Option<IpNet>) {
     if table == RouteTable::Advertised {
-        let page = speaker.rib().adj_out_page(peer, family, after, PAGE);
+        let page = speaker.rib().adj_out_page(peer, family, after, limit);
         let entries = page.entries.into_iter().map(|sent| (sent.prefix, sent.attributes, sent.sent_at, true));
         return (entries.collect(), page.next);
     }
-    let page = speaker.rib().adj_in_page(peer, family, after, PAGE);
+    let page = speaker.rib().adj_in_page(peer, family, after, limit);
     let entry = |(prefix, path): (IpNet, PathView)| {
         (prefix, path.received, path.received_at, path.standing == Standing::Best)
     };

@@ -8,12 +8,12 @@
 mod connection;
 pub mod counters;
 mod endpoints;
+mod io;
 mod journal;
 mod listener;
 mod owner;
 pub mod snapshot;
 
-use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -157,7 +157,7 @@ impl RunningInstance {
     ///
     /// # Errors
     /// The system's, if it gives no thread or no event queue.
-    pub fn start(config: InstanceConfig, seed: u64, clock: Clock) -> io::Result<(Self, Ended)> {
+    pub fn start(config: InstanceConfig, seed: u64, clock: Clock) -> std::io::Result<(Self, Ended)> {
         let name = Arc::clone(&config.speaker.name);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let published = Arc::new(ArcSwap::from_pointee(InstanceSnapshot::starting(&config.speaker, &clock)));

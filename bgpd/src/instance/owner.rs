@@ -9,10 +9,8 @@
 //! that timers and requests are never starved.
 
 use std::collections::HashMap;
-use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +19,7 @@ use bgp_core::{
 };
 use futures::future::{AbortHandle, FutureExt, abortable};
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::io::Interest;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -31,11 +28,12 @@ use crate::config::resolve::InstanceConfig;
 use crate::instance::connection::Connection;
 use crate::instance::counters::InstanceCounters;
 use crate::instance::endpoints::{endpoints, scope_name};
+use crate::instance::io::{IoEvent, IoFuture, accept, dial, forget_readiness, plain, sleep_until};
 use crate::instance::journal;
 use crate::instance::listener::{Listener, Listeners};
 use crate::instance::snapshot::Publisher;
 use crate::instance::{Request, StopMode};
-use crate::sockopt::{self, DialOptions};
+use crate::sockopt;
 
 /// One read takes at most this much; one buffer of this size serves all connections of the instance.
 const READ_LEN: usize = 64 * 1024;
@@ -49,18 +47,6 @@ const LINGERING: usize = 256;
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// How long a pause after the kernel refused to accept (out of descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What a socket of the instance has to say.
-enum IoEvent {
-    Readable(ConnId, io::Result<()>),
-    Writable(ConnId, io::Result<()>),
-    Accepted(Listener, io::Result<(TcpStream, SocketAddr)>),
-    Dialed(ConnId, Result<TcpStream, Arc<str>>),
-    /// A dial that was given up, or a connection that said farewell.
-    Done,
-}
-
-type IoFuture = Pin<Box<dyn Future<Output = IoEvent> + Send>>;
 
 /// All that belongs to one running instance.
 pub(super) struct Owner {
@@ -473,51 +459,5 @@ impl Owner {
         for listener in listeners {
             self.io.push(Box::pin(accept(listener)));
         }
-    }
-}
-
-async fn accept(listener: Listener) -> IoEvent {
-    let result = listener.socket.accept().await;
-    IoEvent::Accepted(listener, result)
-}
-
-async fn dial(connect: Connect) -> Result<TcpStream, Arc<str>> {
-    let fail = |text: String| -> Arc<str> { Arc::from(text) };
-    let mut remote = connect.remote;
-    if let (Some(interface), true) = (&connect.interface, sockopt::is_link_local(remote.ip())) {
-        let scope = sockopt::interface_index(interface).map_err(|error| fail(error.to_string()))?;
-        remote = sockopt::with_scope(remote, scope);
-    }
-    let socket = sockopt::dialer(&DialOptions {
-        remote,
-        local: connect.local,
-        interface: connect.interface.as_deref(),
-        ttl: connect.ttl,
-        password: connect.password.as_ref().map(|password| password.expose()),
-    })
-    .map_err(|error| fail(error.to_string()))?;
-    let socket = TcpSocket::from_std_stream(socket.into());
-    socket.connect(remote).await.map_err(|error| fail(plain(&error)))
-}
-
-/// A short read emptied the socket: the next news about it comes from the kernel, not from another read. (The runtime
-/// clears readiness when a read would block, and this is such a read without the system call.)
-fn forget_readiness(stream: &TcpStream) {
-    let _would_block = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => pending().await,
-    }
-}
-
-/// The system's words without `(os error 111)`.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
     }
 }
