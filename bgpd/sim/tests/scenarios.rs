@@ -19,7 +19,8 @@ fn line(seed: u64, count: usize, routes: usize, timers: Timers) -> World {
         world.connect(node - 1, node, timers);
     }
     for node in 0..count {
-        world.start(node).unwrap();
+        let outcome = world.start(node);
+        demand(&world, outcome);
     }
     world
 }

@@ -166,9 +166,8 @@ impl Peer {
         // No change of state comes of it, so the reason is never seen.
         self.feed(side, Input::Update, Reason::OpenConfirmed, shared, now);
         let outcome = shared.rib.handle_update(self.id, update, now);
-        if let Some(family) = update.end_of_rib
-            && self.end_of_rib.insert(family)
-        {
+        if let Some(family) = update.end_of_rib.filter(|family| !self.end_of_rib.contains(*family)) {
+            self.end_of_rib.insert(family);
             self.emit(EventKind::EndOfRib { family }, shared);
         }
         if let Some(family) = outcome.limit_exceeded {

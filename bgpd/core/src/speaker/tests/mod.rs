@@ -4,6 +4,7 @@ mod accept;
 mod collision;
 mod configure;
 mod operate;
+mod routes;
 mod session;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
