@@ -48,7 +48,12 @@ impl Oracle for GoBgp {
 
 fn path(shown: &Value) -> Result<SeenPath> {
     let mut path = SeenPath {
-        from: shown["peer-address"].as_str().map(str::parse).transpose()?,
+        // GoBGP 3 calls it otherwise.
+        from: [&shown["peer-address"], &shown["neighbor-ip"]]
+            .into_iter()
+            .find_map(Value::as_str)
+            .map(str::parse)
+            .transpose()?,
         best: shown["best"] == true,
         ..SeenPath::default()
     };
