@@ -192,6 +192,10 @@ fn advise(positions: &FieldPositions, position: Position, message: &str) -> (Str
         return (field, "is missing; it must be set".to_owned());
     }
     let problem = match message {
+        // Whatever the reader says about it may quote the secret.
+        _ if field.ends_with(".password") => {
+            "must be text; quote it if it looks like something else".to_owned()
+        }
         "invalid u8" => "must be a whole number from 0 to 255".to_owned(),
         "invalid u16" => "must be a whole number from 0 to 65535".to_owned(),
         "invalid u32" => "must be a whole number from 0 to 4294967295".to_owned(),

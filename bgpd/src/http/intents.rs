@@ -103,6 +103,9 @@ fn parse_intent(body: &[u8]) -> Result<Intent, ApiError> {
         let problem = error.into_inner();
         if path == "." {
             ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body is no intent: {problem}"))
+        } else if path.ends_with(".password") {
+            // serde repeats what it found, and here that is a secret.
+            ApiError::field(path.clone(), format!("{path}: must be a string"))
         } else {
             ApiError::field(path.clone(), format!("{path}: {problem}"))
         }
@@ -140,6 +143,13 @@ mod tests {
         assert!(parse_intent(b"[]").is_err());
         assert!(parse_intent(b"{} {}").is_err());
         assert_eq!(parse_intent(b"{}").expect("an empty intent"), Intent::default());
+    }
+
+    #[test]
+    fn a_password_of_the_wrong_type_is_not_repeated() {
+        let body = br#"{"instances":[{"name":"m","localASN":1,"routerID":"10.0.0.1","peers":[{"name":"p","address":"192.0.2.1","password":4711}]}]}"#;
+        let text = format!("{:?}", parse_intent(body).expect_err("no string"));
+        assert!(text.contains("instances[0].peers[0].password") && !text.contains("4711"), "{text}");
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub(super) fn record(speaker: &Speaker, event: &Event) {
             );
         }
         EventKind::ConnectFailed { text } => {
-            tracing::info!(instance, peer, address, "connect failed: {text}");
+            // The change of state that follows says the same.
+            tracing::debug!(instance, peer, address, "connect failed: {text}");
         }
         EventKind::CollisionResolved { closed, kept } => {
             tracing::info!(instance, peer, address, closed = ?closed, kept = ?kept, "two connections to one peer, one closed");
