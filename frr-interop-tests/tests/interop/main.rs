@@ -22,6 +22,7 @@ mod refusals;
 mod reload;
 mod scale;
 mod sessions;
+mod settings;
 mod shown;
 mod two_octet;
 mod well_known;
