@@ -1,13 +1,13 @@
 //! Socket options of a BGP session: TCP MD5 (RFC 2385), TTL (RFC 4271 §5.1.3 neighbours are on-link), device, DSCP.
 //!
-//! The only file of bgpd with `unsafe`: the kernel's MD5 interface has no safe wrapper.
+//! The only file of bgpd with `unsafe`: the kernel's MD5 and TCP_INFO interfaces have no safe wrapper.
 //!
 //! Invariant: a function that returns `Ok` has set what it was asked to set; a caller that gets an error must not use
 //! the socket as if it had.
 
 #![expect(
     unsafe_code,
-    reason = "setsockopt(TCP_MD5SIG) has no safe wrapper; every block carries its safety note"
+    reason = "TCP_MD5SIG and TCP_INFO have no safe wrapper; every block carries its safety note"
 )]
 
 use std::io;
@@ -204,6 +204,40 @@ pub fn set_md5_key(socket: &impl AsFd, peer: IpAddr, password: Option<&str>) -> 
     Err(SocketError::Md5 { peer, source })
 }
 
+/// What the kernel knows about a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpState {
+    /// Largest segment it sends, in octets.
+    pub segment_size: u32,
+    /// Smoothed round-trip time, in microseconds.
+    pub round_trip_micros: u32,
+}
+
+/// Asks the kernel about a connection.
+///
+/// # Errors
+/// The system's.
+pub fn tcp_state(socket: &impl AsFd) -> io::Result<TcpState> {
+    // SAFETY: tcp_info is plain data for which all zeroes is a valid value.
+    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is open for the duration of the borrow; the kernel writes at most `length` octets, which is
+    // the size of `info`, and a shorter answer leaves the rest zero.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            std::ptr::from_mut(&mut info).cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(TcpState { segment_size: info.tcpi_snd_mss, round_trip_micros: info.tcpi_rtt })
+}
+
 /// The index of an interface, the scope of link-local addresses on it.
 ///
 /// # Errors
@@ -278,6 +312,8 @@ mod tests {
         let mut client = dial(address, Some("right")).expect("equal keys connect");
         server.set_nonblocking(false).expect("blocking");
         let (mut accepted, _) = server.accept().expect("accepted");
+        let state = tcp_state(&client).expect("a TCP socket");
+        assert!(state.segment_size > 500, "{state:?}");
         client.write_all(b"x").expect("sent");
         let mut byte = [0];
         accepted.read_exact(&mut byte).expect("received");

@@ -106,6 +106,18 @@ impl Bgpd {
             .unwrap_or_else(|error| panic!("{path}: {error}; log:\n{}", self.log()))
     }
 
+    /// Tells a session to do something.
+    pub(crate) async fn order(&self, peer: &str, command: &str) {
+        let mut stream = tokio::net::UnixStream::connect(self.socket()).await.expect("the API is open");
+        let request = format!(
+            "POST /v1/control/bgp/neighbors/{peer}/{command} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        );
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.expect("answered");
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    }
+
     /// The row of a peer in the IPv4 summary.
     pub(crate) async fn peer(&self, address: Ipv4Addr) -> Value {
         self.json("/v1/show/bgp/summary").await["ipv4Unicast"]["peers"][address.to_string()].clone()

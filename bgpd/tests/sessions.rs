@@ -52,6 +52,9 @@ async fn routes_pass_and_every_view_agrees() {
         format!("cilium_bgp_control_plane_received_routes{{afi=\"ipv4\",{labels},safi=\"unicast\"}} 2\n");
     assert!(metrics.contains(&received), "{metrics}");
 
+    let neighbor = &right.json("/v1/show/bgp/neighbors/left").await[a.to_string()];
+    assert!(neighbor["bgpTcpMssSynced"].as_u64() > Some(500), "{neighbor:#}");
+
     let peers = right.json("/v1/bgp/peers").await;
     assert_eq!(
         (&peers[0]["session-state"], &peers[0]["name"]),
@@ -142,4 +145,55 @@ async fn a_silent_peer_is_given_up_after_the_hold_time() {
     .await;
     right.signal(nix::sys::signal::Signal::SIGCONT);
     left.until(b, "Established").await;
+}
+
+#[tokio::test]
+async fn a_prefix_limit_holds_until_an_operator_resets() {
+    let (a, b) = (address(), address());
+    let routes = |count: u8| {
+        let one = |number: u8| format!("{{prefix: 10.{number}.0.0/16, nextHop: 192.0.2.1}}");
+        format!("    routes: [{}]\n", (0..count).map(one).collect::<Vec<_>>().join(", "))
+    };
+    let left = Bgpd::start(&router(a, 65001, &[peer("right", a, b, 65002, "")], &routes(3))).await;
+    let limited = peer("left", b, a, 65001, ", maxPrefixes: 2");
+    let right = Bgpd::start(&router(b, 65002, &[limited], "")).await;
+    right.until(a, "Idle (PfxCt)").await;
+    left.wait("the peer is told", async || {
+        let neighbor = left.json("/v1/show/bgp/neighbors").await[b.to_string()].clone();
+        let reason = &neighbor["lastNotificationReason"];
+        if reason == "Cease/Maximum Number of Prefixes Reached" {
+            Ok(())
+        } else {
+            Err(format!("{neighbor:#}"))
+        }
+    })
+    .await;
+    left.reload(&router(a, 65001, &[peer("right", a, b, 65002, "")], &routes(2)));
+    left.wait("two routes", async || {
+        let total = left.json("/v1/show/bgp/ipv4").await["totalRoutes"].clone();
+        if total == 2 { Ok(()) } else { Err(total.to_string()) }
+    })
+    .await;
+    assert_eq!(right.peer(a).await["state"], "Idle (PfxCt)", "nothing but a reset ends it");
+    right.order("left", "reset").await;
+    right.until(a, "Established").await;
+}
+
+#[tokio::test]
+async fn tables_can_be_read_in_pages() {
+    let a = address();
+    let routes: Vec<String> = (0..9).map(|number| format!("{{prefix: 10.{number}.0.0/16}}")).collect();
+    let bgpd = Bgpd::start(&router(a, 65001, &[], &format!("    routes: [{}]\n", routes.join(", ")))).await;
+    let mut seen = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = bgpd.json(&format!("/v1/show/bgp/ipv4?limit=4{after}")).await;
+        let routes = page["routes"].as_object().cloned().unwrap_or_default();
+        assert_eq!(page["totalRoutes"], routes.len());
+        let Some(last) = routes.keys().next_back() else { break };
+        after = format!("&after={last}");
+        seen.extend(routes.into_iter().map(|(prefix, _)| prefix));
+    }
+    let expected: Vec<String> = (0..9).map(|number| format!("10.{number}.0.0/16")).collect();
+    assert_eq!(seen, expected);
 }

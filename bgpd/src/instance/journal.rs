@@ -2,16 +2,18 @@
 //!
 //! Invariant: every line names instance, peer and address; none holds a password or a whole message.
 
+use std::net::IpAddr;
+
 use bgp_core::{Event, EventKind, Speaker};
 
 use crate::instance::counters::state_label;
 
-/// Writes one event to the log.
-pub(super) fn record(speaker: &Speaker, event: &Event) {
+/// Writes one event to the log. `gone` is the address of a peer that the speaker has just forgotten.
+pub(super) fn record(speaker: &Speaker, event: &Event, gone: Option<IpAddr>) {
     let instance = &*speaker.config().name;
     let peer = &*event.name;
-    // A peer that was just removed has no address any more.
-    let address = speaker.peer(event.peer).map_or_else(String::new, |view| view.config.address.to_string());
+    let address = speaker.peer(event.peer).map(|view| view.config.address).or(gone);
+    let address = address.map_or_else(String::new, |address| address.to_string());
     match &event.kind {
         EventKind::StateChanged { from, to, reason } => {
             let (old, new) = (state_label(*from), state_label(*to));

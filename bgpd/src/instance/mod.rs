@@ -14,6 +14,8 @@ mod listener;
 mod owner;
 pub mod snapshot;
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -26,6 +28,7 @@ use crate::config::resolve::InstanceConfig;
 pub use crate::instance::listener::ListenFailure;
 use crate::instance::owner::Owner;
 use crate::instance::snapshot::{InstanceSnapshot, Publisher};
+use crate::sockopt::TcpState;
 
 /// Requests that may wait; whoever sends more has to.
 const MAILBOX: usize = 64;
@@ -41,6 +44,11 @@ pub enum Request {
     },
     /// Look at the speaker. Must be quick: sessions wait meanwhile. Tables are read in pages.
     Inspect(Question),
+    /// Ask the kernel about every connection.
+    TcpStates {
+        /// By its two ends, local first.
+        reply: oneshot::Sender<TcpStates>,
+    },
     /// Do what an operator says.
     Command {
         /// What.
@@ -51,6 +59,9 @@ pub enum Request {
     /// End.
     Stop(StopMode),
 }
+
+/// What the kernel knows about connections, by their two ends, local first.
+pub type TcpStates = HashMap<(SocketAddr, SocketAddr), TcpState>;
 
 /// A look at the speaker, with the time it is looked at.
 pub type Question = Box<dyn FnOnce(&Speaker, &Clock) + Send>;
@@ -115,6 +126,16 @@ impl InstanceHandle {
             let _gone = reply.send(look(speaker, clock));
         });
         self.send(Request::Inspect(question)).await?;
+        answer.await.map_err(|_dropped| Stopped)
+    }
+
+    /// Asks the kernel about every connection.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn tcp_states(&self) -> Result<TcpStates, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::TcpStates { reply }).await?;
         answer.await.map_err(|_dropped| Stopped)
     }
 

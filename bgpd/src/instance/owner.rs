@@ -32,7 +32,7 @@ use crate::instance::io::{IoEvent, IoFuture, accept, dial, forget_readiness, pla
 use crate::instance::journal;
 use crate::instance::listener::{Listener, Listeners};
 use crate::instance::snapshot::Publisher;
-use crate::instance::{Request, StopMode};
+use crate::instance::{Request, StopMode, TcpStates};
 use crate::sockopt;
 
 /// One read takes at most this much; one buffer of this size serves all connections of the instance.
@@ -121,13 +121,29 @@ impl Owner {
                 // Whoever asked may have gone away; the configuration holds all the same.
                 let _gone = reply.send(changes);
             }
-            Request::Inspect(question) => question(&self.speaker, &self.clock),
+            Request::Inspect(question) => {
+                question(&self.speaker, &self.clock);
+                return;
+            }
+            Request::TcpStates { reply } => {
+                let _gone = reply.send(self.tcp_states());
+                return;
+            }
             Request::Command { command, reply } => {
                 let _gone = reply.send(self.speaker.handle_command(command, self.clock.now()));
             }
             Request::Stop(mode) => self.stop(mode),
         }
         self.publisher.mark_urgent();
+    }
+
+    fn tcp_states(&self) -> TcpStates {
+        let state = |connection: &Connection| {
+            let stream = connection.stream();
+            let ends = (stream.local_addr().ok()?, stream.peer_addr().ok()?);
+            Some((ends, sockopt::tcp_state(stream).ok()?))
+        };
+        self.connections.values().filter_map(state).collect()
     }
 
     fn configure(&mut self, config: InstanceConfig) -> Vec<ConfigChange> {
@@ -417,7 +433,8 @@ impl Owner {
     fn report(&mut self) {
         while let Some(event) = self.speaker.poll_event() {
             self.counters.count(&event);
-            journal::record(&self.speaker, &event);
+            let gone = self.publisher.address_of(event.peer);
+            journal::record(&self.speaker, &event, gone);
             self.publisher.mark_urgent();
         }
     }

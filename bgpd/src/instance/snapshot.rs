@@ -291,6 +291,12 @@ impl Publisher {
         self.due = Some(Instant::now());
     }
 
+    /// The address of a peer as it was published last.
+    #[must_use]
+    pub fn address_of(&self, peer: PeerId) -> Option<IpAddr> {
+        self.place.load().peer(peer).map(|peer| peer.config.address)
+    }
+
     /// When the next one has to be made.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {

@@ -1,5 +1,7 @@
 //! `show bgp ipv4|ipv6 unicast PREFIX|ADDRESS`.
 
+use std::borrow::Cow;
+
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -82,7 +84,7 @@ async fn respond(
 
 fn shown<'a>(view: &View, entry: &RibEntry, told: impl Iterator<Item = &'a PeerSnapshot>) -> PrefixEntry {
     let advertised_to: rutter_api::show::ordered::Ordered<AdvertisedTo> = told
-        .map(|peer| (peer.shown_as(), AdvertisedTo { hostname: peer.hostname().map(str::to_owned) }))
+        .map(|peer| (peer.shown_as(), AdvertisedTo { hostname: peer.hostname().map(Cow::into_owned) }))
         .collect();
     PrefixEntry {
         prefix: entry.prefix.to_string(),

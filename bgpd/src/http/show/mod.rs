@@ -227,7 +227,8 @@ async fn show_neighbors(
         return Ok(answer(query.format, &Neighbors::default(), Neighbors::to_text));
     }
     let view = View::new(&state, query.instance.as_deref())?;
-    Ok(answer(query.format, &neighbors::neighbors(&view), Neighbors::to_text))
+    let connections = view.handle.tcp_states().await?;
+    Ok(answer(query.format, &neighbors::neighbors(&view, &connections), Neighbors::to_text))
 }
 
 /// `show bgp neighbors X`
@@ -241,8 +242,9 @@ async fn show_neighbor(
 ) -> Result<Response, ApiError> {
     let (Path(peer), Query(query)) = (peer?, query?);
     let view = View::new(&state, query.instance.as_deref())?;
+    let connections = view.handle.tcp_states().await?;
     Ok(match view.find_peer(&peer) {
-        Some(peer) => answer(query.format, &neighbors::one(&view, peer), Neighbors::to_text),
+        Some(peer) => answer(query.format, &neighbors::one(&view, peer, &connections), Neighbors::to_text),
         None => no_such_neighbor(query.format),
     })
 }

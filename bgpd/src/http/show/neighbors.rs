@@ -1,5 +1,7 @@
 //! `show bgp neighbors [X]`, filled from the published snapshot.
 
+use std::borrow::Cow;
+
 use bgp_core::{Direction, Held};
 use bgp_wire::{Capability, Family, FamilySet};
 use rutter_api::show::neighbor::capabilities::{
@@ -16,23 +18,26 @@ use bgp_core::rib::Ineligible;
 
 use crate::clock::Moment;
 use crate::http::show::View;
-use crate::http::show::peer::{family_key, millis};
+use crate::http::show::peer::{family_key, millis, printable};
+use crate::instance::TcpStates;
 use crate::instance::snapshot::PeerSnapshot;
 use crate::sockopt::is_link_local;
 
 /// All neighbours.
 #[must_use]
-pub fn neighbors(view: &View) -> Neighbors {
-    Neighbors(view.snapshot.peers.iter().map(|peer| (peer.shown_as(), neighbor(view, peer))).collect())
+pub fn neighbors(view: &View, connections: &TcpStates) -> Neighbors {
+    let one = |peer: &PeerSnapshot| (peer.shown_as(), neighbor(view, peer, connections));
+    Neighbors(view.snapshot.peers.iter().map(one).collect())
 }
 
 /// One neighbour, under the name it is listed by.
 #[must_use]
-pub fn one(view: &View, peer: &PeerSnapshot) -> Neighbors {
-    Neighbors(std::iter::once((peer.shown_as(), neighbor(view, peer))).collect())
+pub fn one(view: &View, peer: &PeerSnapshot, connections: &TcpStates) -> Neighbors {
+    Neighbors(std::iter::once((peer.shown_as(), neighbor(view, peer, connections))).collect())
 }
 
-fn neighbor(view: &View, peer: &PeerSnapshot) -> Neighbor {
+fn neighbor(view: &View, peer: &PeerSnapshot, connections: &TcpStates) -> Neighbor {
+    let tcp = peer.endpoints.and_then(|ends| connections.get(&(ends.local, ends.remote))).copied();
     let snapshot = &view.snapshot;
     let now = &snapshot.taken;
     let age = |then: Option<bgp_core::Time>| then.map(|then| millis(now.age(then)));
@@ -51,7 +56,7 @@ fn neighbor(view: &View, peer: &PeerSnapshot) -> Neighbor {
         local_role: "undefined".to_owned(),
         remote_role: remote_role(peer),
         nbr_desc: peer.config.description.as_deref().map(str::to_owned),
-        hostname: peer.hostname().unwrap_or("Unknown").to_owned(),
+        hostname: peer.hostname().unwrap_or(Cow::Borrowed("Unknown")).into_owned(),
         admin_shut_down: peer.held == Some(Held::AdminDown),
         bgp_version: 4,
         remote_router_id: peer.remote_router_id.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED),
@@ -68,7 +73,7 @@ fn neighbor(view: &View, peer: &PeerSnapshot) -> Neighbor {
         bgp_timer_hold_time_msecs: millis(peer.hold_time),
         bgp_timer_keep_alive_interval_msecs: millis(peer.keepalive_interval),
         bgp_tcp_mss_configured: 0,
-        bgp_tcp_mss_synced: 0,
+        bgp_tcp_mss_synced: tcp.unwrap_or_default().segment_size,
         extended_optional_parameters_length: false,
         bgp_timer_configured_conditional_advertisements_sec: None,
         neighbor_capabilities: peer.negotiated.is_some().then(|| capabilities(peer)),
@@ -92,7 +97,7 @@ fn neighbor(view: &View, peer: &PeerSnapshot) -> Neighbor {
         connection: connection(peer),
         connect_retry_timer: configured.connect_retry.into(),
         next_connect_timer_due_in_msecs: peer.next_connect.map(|at| millis(at.since(now.time))),
-        estimated_rtt_in_msecs: None,
+        estimated_rtt_in_msecs: tcp.map(|tcp| u64::from(tcp.round_trip_micros.div_ceil(1000))),
         authentication_enabled: peer.config.password.is_some().then_some(1),
         read_thread: switch,
         write_thread: switch,
@@ -185,7 +190,9 @@ fn host_names(peer: &PeerSnapshot) -> Option<HostNames> {
     let names = |list: &[Capability]| {
         list.iter().find_map(|capability| match capability {
             Capability::Fqdn { host, domain } => {
-                let shown = |name: &String| if name.is_empty() { "n/a".to_owned() } else { name.clone() };
+                let shown = |name: &String| {
+                    if name.is_empty() { "n/a".to_owned() } else { printable(name).into_owned() }
+                };
                 Some((shown(host), shown(domain)))
             }
             _ => None,
@@ -204,7 +211,7 @@ fn software_versions(peer: &PeerSnapshot) -> Option<SoftwareVersions> {
     let received = peer.software_version()?;
     Some(SoftwareVersions {
         advertised_software_version: None,
-        received_software_version: Some(received.to_owned()),
+        received_software_version: Some(received.into_owned()),
     })
 }
 
@@ -329,7 +336,7 @@ fn last_reset(peer: &PeerSnapshot, now: &Moment) -> LastReset {
     match &reset.notification {
         None => LastReset::local(ago, reset.reason.to_string()),
         Some((direction, notification)) => LastReset {
-            last_shutdown_description: notification.text().map(str::to_owned),
+            last_shutdown_description: notification.text().map(|text| printable(text).into_owned()),
             ..LastReset::notification(
                 ago,
                 *direction == Direction::Sent,

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a path that is not the winner says why, in the words of the core's reasons.
 
+use std::borrow::Cow;
+
 use bgp_core::policy::SourceMatch;
 use bgp_core::rib::{Ineligible, PathView, RibEntry, Standing};
 use bgp_wire::{Family, PathAttributes};
@@ -67,7 +69,7 @@ pub fn detail(view: &View, entry: &RibEntry, path: &PathView) -> PathDetail {
             None => unspecified(entry.prefix),
         },
         router_id: path.router_id,
-        hostname: peer.and_then(PeerSnapshot::hostname).map(str::to_owned),
+        hostname: peer.and_then(PeerSnapshot::hostname).map(Cow::into_owned),
         interface: peer.and_then(known_by),
         r#type: (!local).then(|| path_from(path.source)),
     };
@@ -135,18 +137,18 @@ fn not_best_reason(path: &PathView) -> Option<String> {
 
 fn next_hops(view: &View, prefix: IpNet, path: &PathView, peer: Option<&PeerSnapshot>) -> Vec<NextHop> {
     let hostname = match path.source {
-        SourceMatch::Local => view.snapshot.hostname.as_deref(),
+        SourceMatch::Local => view.snapshot.hostname.as_deref().map(Cow::Borrowed),
         _ => peer.and_then(PeerSnapshot::hostname),
     };
     match path.attributes.next_hop {
-        Some(next_hop) => NextHop::list(next_hop, hostname, peer.and_then(known_by).as_deref()),
+        Some(next_hop) => NextHop::list(next_hop, hostname.as_deref(), peer.and_then(known_by).as_deref()),
         // An own route whose next hop is the local address of each session.
         None => {
             let any = match Family::of(&prefix) {
                 Family::IPV6_UNICAST => std::net::IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
                 _ => std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
             };
-            vec![NextHop::new(any, hostname.map(str::to_owned))]
+            vec![NextHop::new(any, hostname.map(Cow::into_owned))]
         }
     }
 }

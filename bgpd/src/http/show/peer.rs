@@ -1,5 +1,6 @@
 //! What several show commands say about a peer in the same words.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bgp_core::{Held, State};
@@ -33,18 +34,18 @@ impl PeerSnapshot {
 
     /// What the peer calls itself.
     #[must_use]
-    pub fn hostname(&self) -> Option<&str> {
+    pub fn hostname(&self) -> Option<Cow<'_, str>> {
         self.received(|capability| match capability {
-            Capability::Fqdn { host, .. } if !host.is_empty() => Some(host.as_str()),
+            Capability::Fqdn { host, .. } if !host.is_empty() => Some(printable(host)),
             _ => None,
         })
     }
 
     /// What the peer runs.
     #[must_use]
-    pub fn software_version(&self) -> Option<&str> {
+    pub fn software_version(&self) -> Option<Cow<'_, str>> {
         self.received(|capability| match capability {
-            Capability::SoftwareVersion(version) => Some(version.as_str()),
+            Capability::SoftwareVersion(version) => Some(printable(version)),
             _ => None,
         })
     }
@@ -114,6 +115,16 @@ impl PeerSnapshot {
     }
 }
 
+/// A peer's own words, fit for a terminal: control characters could move its cursor or worse.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        Cow::Owned(text.replace(char::is_control, "?"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
 /// Milliseconds, as FRR's keys want them.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
@@ -124,4 +135,15 @@ pub fn millis(duration: Duration) -> u64 {
 #[must_use]
 pub fn family_key(family: Family) -> &'static str {
     if family == Family::IPV6_UNICAST { "ipv6Unicast" } else { "ipv4Unicast" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peers_words_cannot_drive_a_terminal() {
+        assert_eq!(printable("tor-1"), "tor-1");
+        assert_eq!(printable("\u{1b}[2Jtor\r\n\u{9b}1m"), "?[2Jtor???1m");
+    }
 }

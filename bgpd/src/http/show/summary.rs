@@ -1,5 +1,7 @@
 //! `show bgp summary`, filled from the published snapshot.
 
+use std::borrow::Cow;
+
 use bgp_wire::Family;
 use rutter_api::show::summary::{BestPathOptions, FamilySummary, PeerState, PeerSummary, Summary};
 
@@ -69,8 +71,8 @@ fn row(view: &View, peer: &PeerSnapshot, family: Family) -> PeerSummary {
     };
     let told = peer.exchanges(family) && peer.queued_out == 0;
     PeerSummary {
-        hostname: peer.hostname().map(str::to_owned),
-        software_version: peer.software_version().unwrap_or("n/a").to_owned(),
+        hostname: peer.hostname().map(Cow::into_owned),
+        software_version: peer.software_version().unwrap_or(Cow::Borrowed("n/a")).into_owned(),
         remote_as: peer.remote_asn.unwrap_or_default(),
         local_as: view.snapshot.local_asn,
         version: 4,
