@@ -43,12 +43,12 @@ pub(crate) const KNOWN: &[Disagreement] = &[
         },
     },
     Disagreement {
-        what: "Partial bit where it cannot be",
-        reason: "RFC 4271 §4.3: must be 0 in well-known and optional non-transitive attributes, §6.3: a flags error.",
-        applies: |parts, _, _| {
-            parts.attributes.iter().any(|attribute| {
-                attribute.flags & 0x20 != 0 && matches!(attribute.code, 1..=6 | 9 | 10 | 14 | 15)
-            })
+        what: "flags of MP_REACH_NLRI and MP_UNREACH_NLRI",
+        reason: "RFC 7606 §3 c: treat-as-withdraw, and the prefixes could be read. They reset the session.",
+        applies: |parts, ours, theirs| {
+            let conflict =
+                |attribute: &Attribute| matches!(attribute.code, 14 | 15) && attribute.flags & 0xc0 != 0x80;
+            ours.class < theirs.class && parts.attributes.iter().any(conflict)
         },
     },
     Disagreement {
