@@ -63,9 +63,6 @@ pub enum AttributeFault {
         /// Optional and Transitive bits of this attribute type.
         expected: u8,
     },
-    /// The Partial bit is set on an attribute that only passes speakers who know it (RFC 4271 §4.3).
-    #[error("flagged as partial, which only optional transitive attributes can be")]
-    Partial,
     /// The value has a length this attribute cannot have.
     #[error("length {found}, expected {expected}")]
     Length {
@@ -293,7 +290,7 @@ impl AttributeFault {
             (_, table::MP_REACH_NLRI | table::MP_UNREACH_NLRI) => 9,
             (Self::UnrecognizedWellKnown, _) => 2,
             (Self::Missing, _) => 3,
-            (Self::Flags { .. } | Self::Partial, _) => 4,
+            (Self::Flags { .. }, _) => 4,
             (Self::Length { .. }, _) => 5,
             (_, table::ORIGIN) => 6,
             (_, table::NEXT_HOP) => 8,

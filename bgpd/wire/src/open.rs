@@ -119,6 +119,10 @@ impl Open {
         let mut open = Self { asn: my_as.into(), hold_time, router_id, capabilities };
         match open.four_octet_as() {
             Some(asn @ (0 | AS_TRANS)) => Err(MessageError::new(start + 1, MessageFault::PeerAs(asn))),
+            // RFC 6793 §9: My Autonomous System is the same number, or AS_TRANS. A peer with two is not whom it says.
+            Some(asn) if my_as != two_octet(asn) && u32::from(my_as) != AS_TRANS => {
+                Err(MessageError::new(start + 1, MessageFault::PeerAs(my_as.into())))
+            }
             real => {
                 open.asn = real.unwrap_or(open.asn);
                 Ok(open)

@@ -164,15 +164,20 @@ impl<'c, 'a> Walk<'c, 'a> {
             return Ok(());
         };
         let expected = row.class.flags();
-        let verdict = if flags & (flag::OPTIONAL | flag::TRANSITIVE) != expected {
-            Err(AttributeFault::Flags { found: flags, expected })
-        } else if !row.sender.allows(self.context.peer) {
-            Err(AttributeFault::FromExternalPeer)
-        } else if flags & flag::PARTIAL != 0 && row.class != table::Class::OptionalTransitive {
-            Err(AttributeFault::Partial)
-        } else {
+        // RFC 7606 §3 c speaks of these two bits only: a Partial bit where it cannot be is no error any more.
+        let flags_agree = flags & (flag::OPTIONAL | flag::TRANSITIVE) == expected;
+        let mut decode = || {
             let (attributes, carried) = (&mut self.attributes, &mut self.carried);
             (row.decode)(&mut AttributeReader { value, flags, context: self.context, attributes, carried })
+        };
+        let verdict = if !flags_agree {
+            // Wrong flags cost the routes; those inside the attribute have to be read to be withdrawn (§3 j).
+            let read = if place.carries_nlri() { decode() } else { Ok(()) };
+            read.and(Err(AttributeFault::Flags { found: flags, expected }))
+        } else if !row.sender.allows(self.context.peer) {
+            Err(AttributeFault::FromExternalPeer)
+        } else {
+            decode()
         };
         verdict.or_else(|fault| {
             let disposition = row.disposition(&fault);
@@ -223,7 +228,10 @@ impl<'c, 'a> Walk<'c, 'a> {
         let announces = !nlri.is_empty() || !mp_reach.is_empty();
         if announces {
             self.mandatory(!nlri.is_empty());
-        } else if let Some((error, octets)) = self.withdraw.take_if(|_| !foreign_prefixes(&self.errors)) {
+        } else if let Some((error, octets)) = self
+            .withdraw
+            .take_if(|_| !foreign_prefixes(&self.errors) && !only_withdraws(&self.seen, &self.errors))
+        {
             // RFC 7606 §5.2: attributes without prefixes, and one of them malformed. The prefixes may be what it hides.
             return Err(session_reset(error, octets));
         }
@@ -393,6 +401,11 @@ fn foreign_prefixes(errors: &[AttributeError]) -> bool {
     errors.iter().any(|error| {
         error.code != table::MP_UNREACH_NLRI && matches!(error.fault, AttributeFault::FamilyNotNegotiated(_))
     })
+}
+
+/// Whether all that came, and all that is wrong, is MP_UNREACH_NLRI: RFC 7606 §5.2 speaks of other attributes.
+fn only_withdraws(seen: &Seen, errors: &[AttributeError]) -> bool {
+    !seen.any_but_mp_unreach() && errors.iter().all(|error| error.code == table::MP_UNREACH_NLRI)
 }
 
 fn session_reset(error: AttributeError, octets: &[u8]) -> MessageError {

@@ -8,6 +8,7 @@
 //! path again without a change of those changes nothing.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use bgp_wire::{PathAttributes, PeerKind};
 use ipnet::IpNet;
@@ -58,6 +59,9 @@ impl Import {
     ) -> (AttrId, Standing) {
         if let Some(reason) = self.refused {
             return (self.received, Standing::Ineligible(reason));
+        }
+        if !is_unicast(prefix, peer.params.remote_address) {
+            return (self.received, Standing::Ineligible(Ineligible::NotUnicast));
         }
         let Some(policy) = &peer.import else { return (self.base, Standing::Eligible) };
         let outcome = outcome(interner, peer, prefix, self.base);
@@ -138,6 +142,27 @@ fn check(judges: Judges<'_>, peer: &Peer, attributes: &PathAttributes) -> Option
     }
 }
 
+/// Whether a prefix can be a destination for unicast routes: RFC 4271 §6.3 has the others logged and ignored, one by one.
+/// Loopback addresses are, on a session that itself runs over loopback.
+fn is_unicast(prefix: &IpNet, session: IpAddr) -> bool {
+    // A shorter prefix covers more than the range it begins in, the default route first of all.
+    match prefix {
+        IpNet::V4(prefix) => {
+            let (address, length) = (prefix.network(), prefix.prefix_len());
+            let multicast = length >= 4 && address.is_multicast();
+            let loopback = length >= 8 && address.is_loopback();
+            !multicast && (!loopback || session.is_loopback())
+        }
+        IpNet::V6(prefix) => {
+            let (address, length) = (prefix.network(), prefix.prefix_len());
+            let multicast = length >= 8 && address.is_multicast();
+            let link_local = length >= 10 && address.is_unicast_link_local();
+            let loopback = length == 128 && address.is_loopback();
+            !multicast && !link_local && (!loopback || session.is_loopback())
+        }
+    }
+}
+
 /// LOCAL_PREF, ORIGINATOR_ID and CLUSTER_LIST mean nothing beyond their AS (RFC 4271 §5.1.5, RFC 7606 §7.9, §7.10).
 fn without_foreign_attributes<'a>(peer: &Peer, attributes: &'a PathAttributes) -> Cow<'a, PathAttributes> {
     let foreign = attributes.local_pref.is_some()
@@ -151,4 +176,40 @@ fn without_foreign_attributes<'a>(peer: &Peer, attributes: &'a PathAttributes) -
     own.originator_id = None;
     own.cluster_list = Box::default();
     Cow::Owned(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unicast_destinations() {
+        let session = IpAddr::from([192, 0, 2, 1]);
+        let is = |prefix: &str, session| is_unicast(&prefix.parse().unwrap(), session);
+        for prefix in [
+            "0.0.0.0/0",
+            "10.0.0.0/8",
+            "240.0.0.0/4",
+            "224.0.0.0/3",
+            "::/0",
+            "2001:db8::/32",
+            "fc00::/7",
+            "fe00::/7",
+        ] {
+            assert!(is(prefix, session), "{prefix}");
+        }
+        for prefix in [
+            "224.0.0.0/4",
+            "239.1.2.0/24",
+            "127.0.0.0/8",
+            "127.0.0.1/32",
+            "ff00::/8",
+            "ff02::1/128",
+            "fe80::/64",
+            "::1/128",
+        ] {
+            assert!(!is(prefix, session), "{prefix}");
+        }
+        assert!(is("127.0.1.0/24", IpAddr::from([127, 0, 0, 1])));
+    }
 }

@@ -25,13 +25,15 @@ pub enum Ineligible {
     OwnNextHop,
     /// The next hop cannot be resolved (RFC 4271 §9.1.2).
     UnreachableNextHop,
+    /// The prefix is no unicast destination (RFC 4271 §6.3).
+    NotUnicast,
     /// The import policy rejected the path.
     ImportPolicy,
 }
 
 impl Ineligible {
     /// All reasons, in the order of [`Ineligible::index`].
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AsLoop,
         Self::OwnOriginatorId,
         Self::ClusterLoop,
@@ -39,6 +41,7 @@ impl Ineligible {
         Self::InvalidNextHop,
         Self::OwnNextHop,
         Self::UnreachableNextHop,
+        Self::NotUnicast,
         Self::ImportPolicy,
     ];
 
@@ -59,6 +62,7 @@ impl Ineligible {
             Self::InvalidNextHop => "invalid_next_hop",
             Self::OwnNextHop => "own_next_hop",
             Self::UnreachableNextHop => "unreachable_next_hop",
+            Self::NotUnicast => "not_unicast",
             Self::ImportPolicy => "import_policy",
         }
     }
@@ -74,6 +78,7 @@ impl fmt::Display for Ineligible {
             Self::InvalidNextHop => "next hop is missing or not a host address",
             Self::OwnNextHop => "next hop is our own address",
             Self::UnreachableNextHop => "next hop is inaccessible",
+            Self::NotUnicast => "prefix is multicast, loopback or link-local",
             Self::ImportPolicy => "rejected by the import policy",
         })
     }

@@ -16,7 +16,7 @@ pub(super) fn decode(reader: &mut AttributeReader<'_, '_>) -> Verdict {
         return Err(AttributeFault::Length { found: 0, expected: "at least 6" });
     }
     let path = as_path::read(reader.value, true)?;
-    reader.carried.as4_path = Some(without_confederation(&path));
+    reader.carried.as4_path = Some(path.without_confederation());
     Ok(())
 }
 
@@ -24,7 +24,7 @@ pub(super) fn encode(attributes: &PathAttributes, context: &EncodeContext, out: 
     if context.four_octet_as {
         return;
     }
-    let path = without_confederation(&attributes.as_path);
+    let path = attributes.as_path.without_confederation();
     // RFC 6793 §4.2.2: not to be sent if two octets say it all.
     if path.asns().any(|asn| asn > u32::from(u16::MAX)) {
         out.write(false, path.as_octets());
@@ -68,14 +68,6 @@ pub(crate) fn merge(as_path: &AsPath, as4: &AsPath) -> AsPath {
         }
     }
     AsPath::from_segments(segments)
-}
-
-fn without_confederation(path: &AsPath) -> AsPath {
-    if !path.has_confederation() {
-        return path.clone();
-    }
-    let segments = path.segments().filter(|segment| !segment.kind.is_confederation());
-    AsPath::from_segments(segments.map(|segment| (segment.kind, segment.asns())))
 }
 
 #[cfg(test)]

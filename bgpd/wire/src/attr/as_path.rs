@@ -169,6 +169,16 @@ impl AsPath {
         self.segments().any(|segment| segment.kind.is_confederation())
     }
 
+    /// The path without what is local to a confederation, as it leaves the confederation (RFC 5065 §4.1 c).
+    #[must_use]
+    pub fn without_confederation(&self) -> Self {
+        if !self.has_confederation() {
+            return self.clone();
+        }
+        let segments = self.segments().filter(|segment| !segment.kind.is_confederation());
+        Self::from_segments(segments.map(|segment| (segment.kind, segment.asns())))
+    }
+
     /// The path with `asn` put before it `times` times (RFC 4271 §5.1.2).
     #[must_use]
     pub fn prepend(&self, asn: u32, times: usize) -> Self {

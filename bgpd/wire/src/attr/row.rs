@@ -97,13 +97,10 @@ impl Row {
             | AttributeFault::FromExternalPeer
             | AttributeFault::FromFourOctetPeer
             | AttributeFault::FamilyNotNegotiated(_) => Disposition::Discard,
-            // The prefixes behind a bad next hop could be read, so they can be withdrawn (RFC 7606 §3 j).
-            AttributeFault::NotAHost(_) | AttributeFault::Missing => Disposition::TreatAsWithdraw,
-            // RFC 7606 §3 c, and §5.3 for the attributes that carry NLRI.
-            AttributeFault::Flags { .. } => match self.malformed {
-                Disposition::SessionReset => Disposition::SessionReset,
-                Disposition::Discard | Disposition::TreatAsWithdraw => Disposition::TreatAsWithdraw,
-            },
+            // The prefixes behind a bad next hop or bad flags could be read, so they can be withdrawn (RFC 7606 §3 c, j).
+            AttributeFault::NotAHost(_) | AttributeFault::Missing | AttributeFault::Flags { .. } => {
+                Disposition::TreatAsWithdraw
+            }
             AttributeFault::UnrecognizedWellKnown => Disposition::SessionReset,
             _ => self.malformed,
         }

@@ -47,6 +47,11 @@ fn fixed_fields() {
         let error = decode(&frame).unwrap_err();
         assert_eq!((error.fault.code(), error.data.as_ref()), (code, data), "{what}");
     }
+    // One AS number said twice, also where two octets need no AS_TRANS.
+    for my_as in [65001, 23456] {
+        let frame = message(4, my_as, 90, id, &[8, 2, 6, 65, 4, 0, 0, 0xfd, 0xe9]);
+        assert_eq!(decode(&frame).map(|open| open.asn), Ok(65001));
+    }
     for hold_time in [0, 3, 65535] {
         let open = decode(&message(4, 65001, hold_time, id, &[0])).unwrap();
         assert_eq!((open.asn, open.hold_time, open.families()), (65001, hold_time, FamilySet::IPV4_UNICAST));
@@ -91,8 +96,10 @@ fn parameters_in_every_form() {
         &[1, 255, 0, 14, 2, 0, 2, 2, 0, 2, 0, 6, 65, 4, 0, 1, 0x11, 0x70],
     ];
     for parameters in cases {
-        let open = with(parameters).unwrap();
+        let open = decode(&message(4, 23456, 90, [192, 0, 2, 1], parameters)).unwrap();
         assert_eq!((open.asn, open.capabilities.as_slice()), (70000, &wanted[..]), "{parameters:?}");
+        // My Autonomous System is another AS than the capability's.
+        assert_eq!(with(parameters).unwrap_err().fault.code(), (2, 2), "{parameters:?}");
     }
 }
 

@@ -85,9 +85,9 @@ fn attribute_faults_by_peer() {
         ("ATOMIC_AGGREGATE", &[0x40, 6, 0], "accept", "accept"),
         ("ATOMIC_AGGREGATE length", &[0x40, 6, 1, 0], "discard 6", "discard 6"),
         ("ATOMIC_AGGREGATE flags", &[0xc0, 6, 0], "withdraw 6", "withdraw 6"),
-        ("ATOMIC_AGGREGATE partial", &[0x60, 6, 0], "discard 6", "discard 6"),
+        ("ATOMIC_AGGREGATE partial", &[0x60, 6, 0], "accept", "accept"),
         ("COMMUNITIES partial", &[0xe0, 8, 4, 0, 1, 0, 2], "accept", "accept"),
-        ("CLUSTER_LIST partial", &[0xa0, 10, 4, 1, 2, 3, 4], "discard 10", "withdraw 10"),
+        ("CLUSTER_LIST partial", &[0xa0, 10, 4, 1, 2, 3, 4], "discard 10", "accept"),
         ("AGGREGATOR", &[0xc0, 7, 8, 0, 0, 0, 1, 1, 2, 3, 4], "accept", "accept"),
         ("AGGREGATOR two octets", &[0xc0, 7, 6, 0, 1, 1, 2, 3, 4], "discard 7", "discard 7"),
         ("AGGREGATOR AS 0", &[0xc0, 7, 8, 0, 0, 0, 0, 1, 2, 3, 4], "discard 7", "discard 7"),
@@ -142,7 +142,7 @@ fn mandatory_attribute_faults() {
         ("ORIGIN empty", 0, &[0x40, 1, 0], "withdraw 1"),
         ("ORIGIN of two octets", 0, &[0x40, 1, 2, 0, 0], "withdraw 1"),
         ("ORIGIN optional", 0, &[0xc0, 1, 1, 0], "withdraw 1"),
-        ("ORIGIN partial", 0, &[0x60, 1, 1, 0], "withdraw 1"),
+        ("ORIGIN partial", 0, &[0x60, 1, 1, 0], "accept"),
         ("AS_PATH empty", 1, &[0x40, 2, 0], "accept"),
         ("AS_PATH segment type 0", 1, &[0x40, 2, 6, 0, 1, 0, 0, 0, 1], "withdraw 2"),
         ("AS_PATH segment too long", 1, &[0x40, 2, 6, 2, 2, 0, 0, 0, 1], "withdraw 2"),
@@ -173,6 +173,10 @@ fn multiprotocol_faults() {
     let host = [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     let mut flags = REACH_V6.to_vec();
     flags[0] = 0xc0;
+    let mut partial = REACH_V6.to_vec();
+    partial[0] = 0xa0;
+    let mut cut = reach(&host, &[64, 0x20, 1]);
+    cut[0] = 0xc0;
     let cases: &[(&str, Vec<u8>, &str)] = &[
         ("as it should be", v6(REACH_V6), "accept"),
         ("NEXT_HOP beside it", v6(&[REACH_V6, NEXT_HOP].concat()), "accept"),
@@ -188,13 +192,15 @@ fn multiprotocol_faults() {
         ("next hop ff02::1", v6(&reach(&[0xff; 16], &[0])), "withdraw 14"),
         ("prefix length 129", v6(&reach(&host, &[129])), "reset 9"),
         ("prefix beyond the attribute", v6(&reach(&host, &[64, 0x20, 1])), "reset 9"),
-        ("transitive", v6(&flags), "reset 9"),
+        ("transitive", v6(&flags), "withdraw 14"),
+        ("transitive, its prefixes cut", v6(&cut), "reset 9"),
+        ("partial", v6(&partial), "accept"),
         ("twice", v6(&[REACH_V6, REACH_V6].concat()), "reset 1"),
         ("beyond the field", message(&[], &[ORIGIN, AS_PATH, &REACH_V6[..30]].concat(), &[]), "reset 1"),
         ("no ORIGIN", message(&[], &[REACH_V6, AS_PATH].concat(), &[]), "withdraw 1"),
         ("withdrawal", message(&[], UNREACH_V6, &[]), "accept"),
         ("withdrawal twice", message(&[], &[UNREACH_V6, UNREACH_V6].concat(), &[]), "reset 1"),
-        ("withdrawal transitive", message(&[], &[&[0xc0], &UNREACH_V6[1..]].concat(), &[]), "reset 9"),
+        ("withdrawal transitive", message(&[], &[&[0xc0], &UNREACH_V6[1..]].concat(), &[]), "withdraw 15"),
         ("withdrawal of 2 octets", message(&[], &[0x80, 15, 2, 0, 2], &[]), "reset 9"),
         ("withdrawal cut", message(&[], &[0x80, 15, 5, 0, 2, 1, 64, 1], &[]), "reset 9"),
     ];

@@ -3,7 +3,7 @@
 //!
 //! | attribute | external peer | internal peer |
 //! |---|---|---|
-//! | AS_PATH | our AS in front, more often if the policy says so | as it is |
+//! | AS_PATH | our AS in front, more often if the policy says so; no confederation segments | as it is |
 //! | NEXT_HOP | ourselves; an explicit one of an own route stays | as it is; ourselves for own routes without one |
 //! | MED | of own routes and set by policy; a learned one stays behind | as it is |
 //! | LOCAL_PREF | never | as it is, 100 if absent |
@@ -140,7 +140,8 @@ impl Exporter<'_> {
         out.originator_id = None;
         out.cluster_list = Box::default();
         let more = actions.map_or(0, |actions| actions.prepend);
-        out.as_path = out.as_path.prepend(self.local_asn, 1 + usize::from(more));
+        // An internal peer may be in a confederation whose members mean nothing outside of it (RFC 5065 §4.1 c).
+        out.as_path = out.as_path.without_confederation().prepend(self.local_asn, 1 + usize::from(more));
     }
 
     fn shape_for_internal(&self, source: Source, out: &mut PathAttributes, actions: Option<&Actions>) {

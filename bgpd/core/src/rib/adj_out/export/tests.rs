@@ -68,6 +68,17 @@ fn external_peers_get_our_as_and_next_hop_and_no_internal_attributes() {
 }
 
 #[test]
+fn confederation_segments_stay_inside() {
+    let inside = PathAttributes { as_path: "(64512 64513) 65001".parse().unwrap(), ..learned() };
+    let path = |kind| {
+        let out = exporter(&key(kind)).transform(source(SourceMatch::Internal), &inside, None);
+        out.unwrap().as_path.to_string()
+    };
+    assert_eq!(path(PeerKind::External), "65000 65001");
+    assert_eq!(path(PeerKind::Internal), "(64512 64513) 65001");
+}
+
+#[test]
 fn external_peers_get_the_med_of_own_routes_and_of_the_policy() {
     let key = key(PeerKind::External);
     let own = PathAttributes { med: Some(7), local_pref: Some(300), ..PathAttributes::default() };
