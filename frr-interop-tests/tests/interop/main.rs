@@ -25,5 +25,6 @@ mod sessions;
 mod settings;
 mod shown;
 mod two_octet;
+mod update_table;
 mod well_known;
 mod withdrawals;
