@@ -9,10 +9,12 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
@@ -54,6 +56,14 @@ impl Connection {
     pub(super) fn push(&mut self, bytes: Bytes) {
         self.queued += bytes.len();
         self.queue.push_back(bytes);
+    }
+
+    /// Reads what the kernel has, whether or not the runtime has heard of it.
+    ///
+    /// # Errors
+    /// The system's; `WouldBlock` if there is nothing.
+    pub(super) fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(self.stream.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?)
     }
 
     /// Writes until the queue is empty or the kernel takes no more. Returns how much went out.
@@ -98,6 +108,13 @@ impl Connection {
         if self.queue.is_empty() && self.queue.capacity() > GATHER {
             self.queue = VecDeque::new();
         }
+    }
+
+    /// Ends the connection at once. Whoever waits for the stream still holds it; this wakes them, so that the descriptor
+    /// is freed and the peer hears of it.
+    pub(super) fn abandon(self) {
+        // One that the peer has reset is as closed as it can be.
+        let _closed = SockRef::from(&*self.stream).shutdown(Shutdown::Both);
     }
 
     /// Ends the connection in order: writes the rest, says that nothing follows, and reads until the peer has closed
@@ -172,6 +189,18 @@ mod tests {
         }
         connection.close().await;
         assert_eq!(reader.await.expect("the reader ends"), expected);
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_connection_is_closed_although_somebody_waits_for_it() {
+        let (connection, mut peer) = pair().await;
+        let stream = Arc::clone(connection.stream());
+        let waiting = tokio::spawn(async move { stream.readable().await });
+        tokio::task::yield_now().await;
+        connection.abandon();
+        let end = tokio::time::timeout(Duration::from_secs(5), peer.read(&mut [0; 8])).await;
+        assert_eq!(end.expect("the peer hears of it").expect("in order"), 0);
+        tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("woken").expect("ends").expect("ready");
     }
 
     #[tokio::test]

@@ -41,8 +41,14 @@ const READ_LEN: usize = 64 * 1024;
 const ROUNDS: usize = 8;
 /// How many sockets are served before the speaker is asked for its answers.
 const READY_EVENTS: usize = 16;
+/// So long may serving them take; then the speaker's answers, KEEPALIVEs among them, get out first.
+const TURN: Duration = Duration::from_millis(20);
+/// A deadline that is later than this says more about us than about the peers.
+const LATE: Duration = Duration::from_millis(50);
 /// Closing connections that may wait for their peers at the same time; more are closed at once.
 const LINGERING: usize = 256;
+/// How much of a broken connection is still read, in buffers.
+const LAST_READS: usize = 16;
 /// How long an orderly stop may take.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// How long a pause after the kernel refused to accept (out of descriptors).
@@ -100,12 +106,17 @@ impl Owner {
                     Some(request) => self.handle_request(request),
                     None => self.stop(StopMode::Graceful { text: None }),
                 },
-                () = sleep_until(deadline) => self.handle_deadline(),
+                () = sleep_until(deadline) => {}
                 Some(event) = self.io.next() => self.handle_io(event),
                 // Yields to the kernel's news, which a future that is always ready would not.
                 () = tokio::task::yield_now(), if self.more => {}
             }
+            // What a peer said in time counts before its hold timer does.
             self.take_ready_io();
+            // In every turn: whoever asks without end must not keep us from our KEEPALIVEs.
+            if deadline.is_some_and(|at| at <= Instant::now()) {
+                self.handle_deadline();
+            }
             self.pump();
             if self.stopping.is_some_and(|limit| self.is_quiet() || limit <= Instant::now()) {
                 self.publish();
@@ -178,6 +189,13 @@ impl Owner {
     }
 
     fn handle_deadline(&mut self) {
+        // We slept or were busy: what came meanwhile counts before any peer is judged by the clock.
+        if self.deadline().is_some_and(|at| at.elapsed() > LATE) {
+            let all: Vec<ConnId> = self.connections.keys().copied().collect();
+            for conn in all {
+                self.read_now(conn);
+            }
+        }
         self.speaker.handle_timeout(self.clock.now());
         let opened = self.listeners.retry(Instant::now());
         self.accept_from(opened);
@@ -191,7 +209,11 @@ impl Owner {
 
     /// Takes what else is ready, so that one answer covers what came together.
     fn take_ready_io(&mut self) {
+        let begun = Instant::now();
         for _ in 0..READY_EVENTS {
+            if begun.elapsed() > TURN {
+                return;
+            }
             match self.io.next().now_or_never() {
                 Some(Some(event)) => self.handle_io(event),
                 _ => return,
@@ -237,6 +259,28 @@ impl Owner {
         }
     }
 
+    /// Reads once without having been told that there is something. Returns whether there may be more.
+    fn read_now(&mut self, conn: ConnId) -> bool {
+        let Some(connection) = self.connections.get(&conn) else { return false };
+        match connection.read_now(&mut self.buffer) {
+            Ok(length) if length > 0 => {
+                self.speaker.handle_bytes(conn, &self.buffer[..length], self.clock.now());
+                self.publisher.mark();
+                true
+            }
+            // An end is reported to whoever waits for the socket.
+            Ok(_) => false,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                false
+            }
+            // The kernel says it once only.
+            Err(error) => {
+                self.lost(conn, &error);
+                false
+            }
+        }
+    }
+
     fn write(&mut self, conn: ConnId) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         match connection.write() {
@@ -252,7 +296,15 @@ impl Owner {
                     self.speaker.handle_writable(conn, free, self.clock.now());
                 }
             }
-            Err(error) => self.lost(conn, &error),
+            Err(error) => {
+                // A peer that closes says why before it resets the connection; its last words are still there.
+                for _ in 0..LAST_READS {
+                    if !self.read_now(conn) {
+                        break;
+                    }
+                }
+                self.lost(conn, &error);
+            }
         }
     }
 
@@ -261,7 +313,8 @@ impl Owner {
     }
 
     fn closed(&mut self, conn: ConnId, reason: CloseReason) {
-        if self.connections.remove(&conn).is_some() {
+        if let Some(connection) = self.connections.remove(&conn) {
+            connection.abandon();
             self.speaker.handle_closed(conn, reason, self.clock.now());
         }
     }
@@ -456,6 +509,7 @@ impl Owner {
         // Most often all fits into the socket at once.
         let broken = connection.write().is_err();
         if broken || self.lingering >= LINGERING {
+            connection.abandon();
             return;
         }
         self.lingering += 1;
