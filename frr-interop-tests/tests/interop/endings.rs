@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use frr_interop_tests::{Oracle, PATIENCE, RawPeer, run};
+use frr_interop_tests::{KEEPALIVE, NOTIFICATION, Oracle, PATIENCE, RawPeer, run};
 use rutter_lab::wait_for;
 
 use crate::daemons::{ASNS, Neighbor, RUTTER, TRIO, Trio, Wants, bird, frr, over_v4, rutter};
@@ -226,5 +226,53 @@ fn refused_connections_do_not_stop_the_dialling() {
         let wants = Wants { session: "passive yes;", ..Wants::default() };
         let bird = star.peer(1)?.bird(&bird(1, 65_001, "10.0.1.1", wants))?;
         bird.wait_path("203.0.113.0/24").map(drop)
+    });
+}
+
+/// A rutter that slept (a frozen machine, a busy core) reads what came meanwhile before it judges its peers by its clock.
+#[test]
+fn keepalives_that_came_during_a_sleep_count() {
+    run("late-riser", &["raw"], |star| {
+        let bgpd = star.bgpd(&rutter(RUTTER, &[impatient(1, 65_001).with("passive: true")], &[]))?;
+        let mut raw = RawPeer::connect(star.peer(1)?, "10.0.1.1")?;
+        raw.establish(65_001, [10, 0, 1, 2].into())?;
+        bgpd.daemon().pause()?;
+        for _ in 0..5 {
+            std::thread::sleep(Duration::from_secs(1));
+            raw.send(KEEPALIVE, &[])?;
+        }
+        bgpd.daemon().resume()?;
+        for _ in 0..3 {
+            ensure!(
+                !raw.closed_within(Duration::from_secs(1))?,
+                "rutter gave up a peer that was never silent"
+            );
+            raw.send(KEEPALIVE, &[])?;
+        }
+        Ok(())
+    });
+}
+
+/// The peer says why it goes and resets the connection, while rutter has much to tell it and may learn of the reset first.
+#[test]
+fn the_reason_of_the_end_is_not_lost_in_a_reset() {
+    run("reason-and-reset", &["raw"], |star| {
+        // More than the socket buffers take of a peer that does not read.
+        let routes: Vec<String> = (0..20_000)
+            .map(|index| format!("prefix: 20.{}.{}.0/24, med: {index}", index / 256, index % 256))
+            .collect();
+        let routes: Vec<&str> = routes.iter().map(String::as_str).collect();
+        let bgpd = star.bgpd(&rutter(RUTTER, &[over_v4(1, 65_001).with("passive: true")], &routes))?;
+        let mut raw = RawPeer::connect(star.peer(1)?, "10.0.1.1")?;
+        raw.establish(65_001, [10, 0, 1, 2].into())?;
+        std::thread::sleep(Duration::from_secs(1));
+        raw.send(NOTIFICATION, &[6, 2])?;
+        drop(raw);
+        wait_for(PATIENCE, "rutter to show what the peer said", || {
+            let shown = bgpd.get("/v1/show/bgp/neighbors/10.0.1.2")?;
+            let reason = shown["10.0.1.2"]["lastNotificationReason"].as_str().unwrap_or_default().to_owned();
+            ensure!(reason.contains("Cease/Administrative Shutdown"), "{shown}");
+            Ok(())
+        })
     });
 }

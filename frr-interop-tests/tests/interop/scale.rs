@@ -125,3 +125,74 @@ fn a_peer_that_never_reads_holds_nobody_up() {
         bgpd.daemon().ensure_running()
     });
 }
+
+/// A table that comes and goes, a policy that changes under it, and people who look at all of it: keepalives of a session
+/// with a short hold time keep coming, and nothing grows. (Not the shortest: this bgpd is not optimised, and shares two
+/// cores with the other tests.)
+#[test]
+fn keepalives_come_while_everything_is_busy() {
+    run("busy", &["sender", "frr"], |star| {
+        let timers = "timers: {connectRetrySeconds: 1, holdSeconds: 9, keepaliveSeconds: 3}";
+        let config = |tag: u32| {
+            let policy = format!(
+                "import: {{name: i, defaultAction: accept, statements: [{{name: s, action: accept, \
+                 set: {{addCommunities: [\"65000:{tag}\"]}}}}]}}"
+            );
+            let neighbors = [over_v4(1, 65_001).with(&policy), over_v4(2, 65_002).with(timers)];
+            rutter(RUTTER, &neighbors, &["prefix: 203.0.113.0/24"])
+        };
+        let bgpd = star.bgpd(&config(0))?;
+        let frr = star.peer(2)?.frr(&frr(2, 65_002, "10.0.2.1", Wants::default()))?;
+        let before = frr.wait_established("10.0.2.1")?;
+        let sender = star.peer(1)?.bird(&sender(MANY / 2, 1_000))?;
+        let arrived = |tag: u32| {
+            wait_for(LONG, &format!("all routes at FRR with tag {tag}"), || {
+                let count = accepted(&frr, "10.0.2.1")?;
+                ensure!(count == u64::from(MANY / 2) + 1, "{count}");
+                let path = frr.paths("20.195.79.0/24")?;
+                ensure!(
+                    path.iter().any(|path| path.communities.contains(&format!("65000:{tag}"))),
+                    "{path:?}"
+                );
+                Ok(())
+            })
+        };
+        arrived(0)?;
+        let mut peaks = Vec::new();
+        for tag in 1..=4 {
+            bgpd.reload(&config(tag))?;
+            let shown = bgpd.request("GET", "/v1/show/bgp/ipv4?format=text", None)?;
+            ensure!(shown.status == 200 && shown.body.contains("20.195.79.0/24"), "status {}", shown.status);
+            arrived(tag)?;
+            sender.birdc("disable many")?;
+            sender.birdc("enable many")?;
+            arrived(tag)?;
+            let status = std::fs::read_to_string(format!("/proc/{}/status", bgpd.daemon().pid()?))?;
+            let line = status.lines().find(|line| line.starts_with("VmRSS")).context("no VmRSS")?;
+            peaks.push(line.split_whitespace().nth(1).context("no figure")?.parse::<u64>()?);
+        }
+        frr.ensure_same_session("10.0.2.1", &before)?;
+        // The first round may still grow; after that the same table needs the same memory.
+        ensure!(peaks[3] < peaks[0] * 3 / 2, "resident KiB after each round: {peaks:?}");
+        Ok(())
+    });
+}
+
+/// An orderly end does not wait for a table that is still on its way.
+#[test]
+fn sigterm_in_the_middle_of_a_table() {
+    run("sigterm-midway", &["sender", "deaf"], |star| {
+        let neighbors = [over_v4(1, 65_001), over_v4(2, 65_002).with("passive: true")];
+        let bgpd = star.bgpd(&rutter(RUTTER, &neighbors, &[]))?;
+        let mut deaf = RawPeer::connect(star.peer(2)?, "10.0.2.1")?;
+        deaf.establish(65_002, [10, 0, 2, 2].into())?;
+        let sender = star.peer(1)?.bird(&sender(50_000, 50_000))?;
+        sender.wait_established("10.0.1.1")?;
+        std::thread::sleep(Duration::from_secs(1));
+        let begun = std::time::Instant::now();
+        let status = bgpd.daemon().terminate(Duration::from_secs(15))?;
+        ensure!(status.success(), "bgpd ended with {status}");
+        ensure!(begun.elapsed() < Duration::from_secs(10), "the end took {:?}", begun.elapsed());
+        Ok(())
+    });
+}
