@@ -79,9 +79,14 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// The two ends, and of our other addresses only what the local end itself says.
+    /// The two ends, and of our other addresses only what the local end itself says. IPv4 addresses that a socket for
+    /// both families gave as IPv6 ones (`::ffff:192.0.2.1`) become what they are.
     #[must_use]
     pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+        let [local, remote] = [local, remote].map(|end| match end.ip().to_canonical() {
+            v4 @ IpAddr::V4(_) => SocketAddr::new(v4, end.port()),
+            IpAddr::V6(_) => end,
+        });
         let (mut local_v4, mut local_v6, mut link_local) = (None, None, None);
         match local.ip() {
             IpAddr::V4(v4) => local_v4 = Some(v4),
@@ -234,7 +239,7 @@ pub enum Command {
         /// Which family. Absent: all negotiated.
         family: Option<Family>,
     },
-    /// The process ends: close every session (Cease, Peer De-configured) and dial no more.
+    /// The process ends: close every session (Cease, Administrative Shutdown) and dial no more.
     Stop {
         /// Shutdown communication (RFC 9003).
         text: Option<Arc<str>>,

@@ -83,7 +83,6 @@ impl Peer {
             return;
         }
         held.endpoints = Some(endpoints);
-        self.backoff.dial_succeeded();
         self.feed(Side::Dialed, Input::Connected, Reason::Connected, shared, now);
     }
 

@@ -33,8 +33,9 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// A dial came through.
-    pub(crate) fn dial_succeeded(&mut self) {
+    /// A connection got as far as the peer's OPEN. That it came through says little: a peer that does not want us accepts
+    /// and closes at once.
+    pub(crate) fn peer_answered(&mut self) {
         self.dials = 0;
     }
 

@@ -122,6 +122,7 @@ impl Peer {
                 return;
             }
         }
+        self.backoff.peer_answered();
         let kind = Self::kind(shared, negotiated.remote_asn);
         if let Some(conn) = self.slot_mut(side).conn.as_mut() {
             conn.agree(negotiated, kind);

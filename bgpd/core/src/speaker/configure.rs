@@ -21,13 +21,15 @@ use super::{Speaker, note_wake};
 
 impl Speaker {
     pub(super) fn apply_initial(&mut self, now: Time) {
-        self.shared.rib.set_local_routes(self.shared.config.routes.clone(), now);
+        let routes = self.shared.config.take_routes();
+        self.shared.rib.set_local_routes(routes, now);
         for peer in self.shared.config.peers.clone() {
             self.add_peer(peer, now);
         }
     }
 
-    pub(super) fn apply(&mut self, config: SpeakerConfig, now: Time) -> Vec<ConfigChange> {
+    pub(super) fn apply(&mut self, mut config: SpeakerConfig, now: Time) -> Vec<ConfigChange> {
+        let routes = config.take_routes();
         let old = std::mem::replace(&mut self.shared.config, config);
         let config = self.shared.config.clone();
         let mut everywhere = Vec::new();
@@ -62,7 +64,7 @@ impl Speaker {
             changes.extend(effect);
         }
         self.shared.rib.set_config(rib_config(&config), now);
-        self.shared.rib.set_local_routes(config.routes.clone(), now);
+        self.shared.rib.set_local_routes(routes, now);
         let names: hashbrown::HashSet<Arc<str>, foldhash::fast::FixedState> =
             self.peers.values().map(|peer| Arc::clone(&peer.config.name)).collect();
         for peer in config.peers.iter().filter(|peer| !names.contains(&peer.name)) {

@@ -37,7 +37,7 @@ pub struct Speaker {
     shared: Shared,
     peers: BTreeMap<PeerId, Peer>,
     next_peer: u32,
-    /// The peer that sent an UPDATE last: the next one has its turn.
+    /// The peer that was asked for an UPDATE last: the next one has its turn.
     turn: PeerId,
     stopped: bool,
 }
@@ -204,16 +204,12 @@ impl Speaker {
         if let Some(transmit) = self.shared.transmits.pop_front() {
             return Some(transmit);
         }
-        let next = (Bound::Excluded(self.turn), Bound::Unbounded);
-        let rest = (Bound::Unbounded, Bound::Included(self.turn));
-        let established = &self.shared.established;
-        let turns: smallvec::SmallVec<[PeerId; 16]> =
-            established.range(next).chain(established.range(rest)).copied().collect();
-        for id in turns {
+        for _ in 0..self.shared.established.len() {
+            let Some(id) = self.next_turn() else { break };
+            self.turn = id;
             let Some(peer) = self.peers.get_mut(&id) else { continue };
             if let Some(transmit) = peer.poll_update(&mut self.shared, now) {
                 note_wake(peer, &mut self.shared);
-                self.turn = id;
                 return Some(transmit);
             }
         }
@@ -229,6 +225,13 @@ impl Speaker {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
         self.shared.wake.first().map(|(at, _)| *at)
+    }
+
+    /// The Established peer after the one that had its turn last.
+    fn next_turn(&self) -> Option<PeerId> {
+        let established = &self.shared.established;
+        let after = established.range((Bound::Excluded(self.turn), Bound::Unbounded)).next();
+        after.or_else(|| established.first()).copied()
     }
 
     fn with_conn<R>(

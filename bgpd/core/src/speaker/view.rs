@@ -11,7 +11,7 @@ use crate::view::{HistoryEntry, PeerView};
 use super::Speaker;
 
 impl Speaker {
-    /// The configuration in force.
+    /// The configuration in force, without its routes: there may be many, and the RIB has them.
     #[must_use]
     pub fn config(&self) -> &SpeakerConfig {
         &self.shared.config

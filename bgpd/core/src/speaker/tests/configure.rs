@@ -105,6 +105,23 @@ fn identity_resets_everybody_and_routes_nobody() {
 }
 
 #[test]
+fn routes_are_kept_once_and_in_the_rib() {
+    let route = |prefix: &str| OriginatedRoute::new(prefix.parse().unwrap());
+    let mut settings = settings();
+    settings.routes = vec![route("10.1.0.0/24"), route("10.2.0.0/24")];
+    let mut script = Script::new(|initial| *initial = settings.clone());
+    let prefixes = |script: &Script| -> Vec<String> {
+        let page = script.speaker.rib().rib_page(Family::IPV4_UNICAST, None, 10);
+        page.entries.iter().map(|entry| entry.prefix.to_string()).collect()
+    };
+    assert_eq!(prefixes(&script), ["10.1.0.0/24", "10.2.0.0/24"]);
+    settings.routes = vec![route("10.2.0.0/24"), route("10.3.0.0/24")];
+    script.speaker.handle_config(SpeakerConfig::new(settings).unwrap(), script.now);
+    assert_eq!(prefixes(&script), ["10.2.0.0/24", "10.3.0.0/24"]);
+    assert!(script.speaker.config().routes.is_empty());
+}
+
+#[test]
 fn peers_come_and_go_and_the_others_stay() {
     let mut script = Script::new(|_| {});
     let conn = script.establish();

@@ -139,6 +139,27 @@ fn failed_dials_lead_to_active_and_do_not_hide_the_last_reset() {
 }
 
 #[test]
+fn a_peer_that_accepts_and_closes_is_dialed_less_and_less() {
+    let mut script = Script::new(|_| {});
+    let mut conn = script.dial().conn;
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        script.connected(conn);
+        script.speaker.handle_closed(conn, CloseReason::Eof, script.now);
+        let (connect, wait) = script.until_dial();
+        conn = connect.conn;
+        waits.push(wait);
+    }
+    assert!(waits[0] <= SECOND && waits[7] >= SECOND * 60, "{waits:?}");
+    script.connected(conn);
+    script.finish(conn);
+    script.pass(SECOND * 40);
+    script.send(conn, &KEEPALIVE);
+    script.speaker.handle_closed(conn, CloseReason::Eof, script.now);
+    assert!(script.until_dial().1 < SECOND, "forgiven");
+}
+
+#[test]
 fn a_dial_without_an_answer_is_started_anew() {
     let mut script = Script::new(|_| {});
     let first = script.dial().conn;
