@@ -290,6 +290,11 @@ impl SpeakerConfig {
         Ok(Self(settings))
     }
 
+    /// Takes the routes out, for the one place that keeps them.
+    pub(crate) fn take_routes(&mut self) -> Vec<OriginatedRoute> {
+        std::mem::take(&mut self.0.routes)
+    }
+
     /// The settings, to change them and have them looked at again.
     #[must_use]
     pub fn into_settings(self) -> SpeakerSettings {
