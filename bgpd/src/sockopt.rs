@@ -105,11 +105,12 @@ pub fn dialer(options: &DialOptions<'_>) -> Result<Socket, SocketError> {
     Ok(socket)
 }
 
-/// A listening socket. IPv6 sockets take IPv6 only, so that both families can listen on one port.
+/// A socket that holds a port and does not listen yet, so that keys can be set before anybody can connect. IPv6 sockets
+/// take IPv6 only, so that both families can listen on one port.
 ///
 /// # Errors
 /// [`SocketError`], most often because the port is taken or needs more rights.
-pub fn listener(address: SocketAddr) -> Result<Socket, SocketError> {
+pub fn bound(address: SocketAddr) -> Result<Socket, SocketError> {
     let socket = new_socket(address)?;
     let option = |what: &str| {
         let what = what.to_owned();
@@ -120,8 +121,16 @@ pub fn listener(address: SocketAddr) -> Result<Socket, SocketError> {
         socket.set_only_v6(true).map_err(option("set IPV6_V6ONLY"))?;
     }
     socket.bind(&SockAddr::from(address)).map_err(option(&format!("listen on {address}")))?;
-    socket.listen(BACKLOG).map_err(option(&format!("listen on {address}")))?;
     Ok(socket)
+}
+
+/// Lets others connect to a bound socket.
+///
+/// # Errors
+/// [`SocketError::Option`], for example if another socket listens on the port.
+pub fn listen(socket: &Socket, address: SocketAddr) -> Result<(), SocketError> {
+    let what = || format!("listen on {address}");
+    socket.listen(BACKLOG).map_err(|source| SocketError::Option { what: what(), source })
 }
 
 /// Options that both dialled and accepted sessions get.
@@ -299,6 +308,24 @@ mod tests {
         socket.set_nonblocking(false)?;
         socket.connect_timeout(&SockAddr::from(to), Duration::from_millis(300))?;
         Ok(socket.into())
+    }
+
+    fn listener(address: SocketAddr) -> Result<Socket, SocketError> {
+        let socket = bound(address)?;
+        listen(&socket, address)?;
+        Ok(socket)
+    }
+
+    #[test]
+    fn a_key_set_before_listening_holds_from_the_first_connection_on() {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server = bound(any).expect("a port");
+        let address = server.local_addr().expect("bound").as_socket().expect("an IP address");
+        assert!(dial(address, None).is_err(), "nobody listens yet");
+        set_md5_key(&server, IpAddr::V4(Ipv4Addr::LOCALHOST), Some("right")).expect("the kernel has TCP MD5");
+        listen(&server, address).expect("listening");
+        assert!(dial(address, None).is_err(), "no key must not connect");
+        dial(address, Some("right")).expect("the key connects");
     }
 
     #[test]

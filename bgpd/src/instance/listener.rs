@@ -1,15 +1,16 @@
 //! Where an instance accepts connections, and the TCP MD5 keys (RFC 2385) that must be in place before it does.
 //!
 //! Invariant: a neighbour with a password whose key the kernel did not take is never accepted (fail closed); a socket
-//! that cannot be opened is tried again and named, and does not stop the others.
+//! that cannot be opened is tried again and named, and does not stop the others; a port that is not wanted any more is free
+//! at once.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_core::config::{Password, SpeakerConfig};
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -48,6 +49,16 @@ pub struct ListenFailure {
     pub reason: String,
 }
 
+impl Listener {
+    /// Gives the port back now. Whoever waits for a connection still holds the socket; shutting it down makes the kernel
+    /// refuse connections and wakes the waiter.
+    fn shut(&self) {
+        if let Err(error) = SockRef::from(&*self.socket).shutdown(Shutdown::Both) {
+            tracing::warn!(listener = %self.address, %error, "the port stays taken until somebody connects");
+        }
+    }
+}
+
 impl Listeners {
     /// Follows a new configuration: closes what is not wanted, sets keys, opens what is. Returns the sockets opened now.
     pub fn configure(
@@ -57,7 +68,9 @@ impl Listeners {
         now: Instant,
     ) -> Vec<Listener> {
         self.wanted = wanted.to_vec();
-        self.open.retain(|listener| wanted.contains(&listener.address));
+        for gone in self.open.extract_if(.., |listener| !wanted.contains(&listener.address)) {
+            gone.shut();
+        }
         let passwords: HashMap<IpAddr, Password> =
             speaker.peers.iter().filter_map(|peer| Some((peer.address, peer.password.clone()?))).collect();
         self.unprotected.clear();
@@ -109,6 +122,7 @@ impl Listeners {
 
     /// Closes all.
     pub fn close(&mut self) {
+        self.open.iter().for_each(Listener::shut);
         *self = Self::default();
     }
 
@@ -142,8 +156,10 @@ impl Listeners {
     }
 
     fn open(&mut self, address: SocketAddr) -> Result<Listener, SocketError> {
-        let socket = sockopt::listener(address)?;
+        let socket = sockopt::bound(address)?;
+        // Before the first connection can come in: what the kernel accepted without a key stays without one.
         self.protect(&socket, address);
+        sockopt::listen(&socket, address)?;
         let socket = into_tokio(socket, address)?;
         Ok(Listener { address, socket: Arc::new(socket) })
     }
@@ -184,8 +200,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_is_tried_again() {
-        let first = sockopt::listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a listener");
+        let first = sockopt::bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
         let address = first.local_addr().expect("bound").as_socket().expect("an IP address");
+        sockopt::listen(&first, address).expect("a listener");
         let mut listeners = Listeners::default();
         let now = Instant::now();
         assert!(listeners.configure(&[address], &speaker(None), now).is_empty());
@@ -207,5 +224,26 @@ mod tests {
         assert!(listeners.is_open(&opened[0]));
         listeners.configure(&[], &speaker(None), now);
         assert!(!listeners.is_open(&opened[0]));
+    }
+
+    #[tokio::test]
+    async fn a_port_given_up_is_free_although_somebody_waits_for_a_connection() {
+        let mut listeners = Listeners::default();
+        let now = Instant::now();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let opened = listeners.configure(&[any], &speaker(None), now).remove(0);
+        let address = opened.socket.local_addr().expect("bound");
+        let waiting = tokio::spawn(async move { opened.socket.accept().await.map(drop) });
+        tokio::task::yield_now().await;
+        listeners.configure(&[], &speaker(None), now);
+        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
+        assert_eq!(
+            listeners.configure(&[address], &speaker(None), now).len(),
+            1,
+            "{:?}",
+            listeners.failures()
+        );
+        let woken = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        assert!(woken.expect("woken").expect("no panic").is_err());
     }
 }
