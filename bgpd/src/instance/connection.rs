@@ -200,7 +200,11 @@ mod tests {
         connection.abandon();
         let end = tokio::time::timeout(Duration::from_secs(5), peer.read(&mut [0; 8])).await;
         assert_eq!(end.expect("the peer hears of it").expect("in order"), 0);
-        tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("woken").expect("ends").expect("ready");
+        tokio::time::timeout(Duration::from_secs(5), waiting)
+            .await
+            .expect("woken")
+            .expect("ends")
+            .expect("ready");
     }
 
     #[tokio::test]

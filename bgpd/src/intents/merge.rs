@@ -164,6 +164,8 @@ impl<'a> Draft<'a> {
             }
         }
         self.route_owners.extend(std::iter::repeat_n(owner, added.len()));
+        // The merged instance is kept; with a hundred thousand routes, so would be the room that growing left over.
+        self.merged.routes.reserve_exact(added.len());
         self.merged.routes.append(&mut added);
     }
 

@@ -88,9 +88,9 @@ fn plain(value: &Value) -> String {
 }
 
 fn of_routes(before: &[Route], after: &[Route]) -> String {
-    let index = |routes: &[Route]| -> BTreeMap<IpNet, Route> {
-        routes.iter().map(|route| (route.prefix, route.clone())).collect()
-    };
+    fn index(routes: &[Route]) -> BTreeMap<IpNet, &Route> {
+        routes.iter().map(|route| (route.prefix, route)).collect()
+    }
     let (before, after) = (index(before), index(after));
     let added = after.keys().filter(|prefix| !before.contains_key(*prefix)).count();
     let withdrawn = before.keys().filter(|prefix| !after.contains_key(*prefix)).count();
