@@ -11,6 +11,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`world`] | nodes, links, the clock |
+//! | `network` | what happens between nodes |
 //! | `stream` | a TCP connection as far as BGP can tell |
 //! | [`invariant`] | what must hold |
 //! | [`topology`] | who is connected to whom |
@@ -22,6 +23,7 @@
 pub mod chaos;
 pub mod dice;
 pub mod invariant;
+mod network;
 mod stream;
 pub mod topology;
 pub mod trace;
