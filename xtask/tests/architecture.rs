@@ -137,6 +137,25 @@ fn every_module_says_what_it_is() {
     assert!(wrong.is_empty(), "these files do not open with `//!`:\n{}", wrong.join("\n"));
 }
 
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut wrong = Vec::new();
+    for page in files_with("md") {
+        let text = std::fs::read_to_string(&page).expect("a page is readable");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().unwrap_or_default();
+            if path.is_empty() || path.contains("://") {
+                continue;
+            }
+            let folder = page.parent().expect("a page lies in a folder");
+            if !folder.join(path).exists() {
+                wrong.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "links that lead nowhere:\n{}", wrong.join("\n"));
+}
+
 #[derive(Default)]
 struct Lengths(Vec<(String, usize)>);
 
@@ -187,6 +206,11 @@ fn normal_tree(metadata: &Metadata, root: &str) -> BTreeSet<String> {
 }
 
 fn sources() -> Vec<PathBuf> {
+    files_with("rs")
+}
+
+/// Files of the checkout with this extension, build output left out.
+fn files_with(wanted: &str) -> Vec<PathBuf> {
     let root = root();
     walkdir::WalkDir::new(&root)
         .into_iter()
@@ -196,6 +220,6 @@ fn sources() -> Vec<PathBuf> {
         })
         .filter_map(Result::ok)
         .map(walkdir::DirEntry::into_path)
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter(|path| path.extension().is_some_and(|extension| extension == wanted))
         .collect()
 }
