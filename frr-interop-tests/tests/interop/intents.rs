@@ -95,7 +95,9 @@ fn a_refused_intent_changes_nothing() {
 fn everything_over_the_api() {
     run("intents-only", &["frr"], |star| {
         let bgpd: Bgpd = star.bgpd("instances: []\n")?;
-        let frr = star.peer(1)?.frr(&frr(1, 65_001, "10.0.1.1", Wants::default()))?;
+        // An FRR that dials would be refused afterwards, and forget what it was told.
+        let passive = Wants { session: " neighbor 10.0.1.1 passive", ..Wants::default() };
+        let frr = star.peer(1)?.frr(&frr(1, 65_001, "10.0.1.1", passive))?;
         let whole = json!({"instances": [{
             "name": "from-api", "localASN": RUTTER, "routerID": "192.0.2.1", "listenPort": 179,
             "peers": [{"name": "frr", "address": "10.0.1.2", "peerASN": 65_001,

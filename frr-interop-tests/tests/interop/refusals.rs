@@ -217,8 +217,12 @@ fn too_many_prefixes_close_the_session() {
         let neighbors =
             [over_v4(1, 65_001).with("maxPrefixes: 2"), over_v4(2, 65_002).with("maxPrefixes: 2")];
         let _bgpd = star.bgpd(&rutter(RUTTER, &neighbors, &["prefix: 203.0.113.0/24"]))?;
-        let three =
-            Wants { networks: &["198.51.1.0/24", "198.51.2.0/24", "198.51.3.0/24"], ..Wants::default() };
+        // An FRR that dials would be refused afterwards, and forget what it was told.
+        let three = Wants {
+            networks: &["198.51.1.0/24", "198.51.2.0/24", "198.51.3.0/24"],
+            session: " neighbor 10.0.1.1 passive",
+            ..Wants::default()
+        };
         let frr = star.peer(1)?.frr(&frr(1, 65_001, "10.0.1.1", three))?;
         let gobgp = star.peer(2)?.gobgp(&gobgp(2, 65_002, "10.0.2.1", Wants::default()))?;
         announce_by_gobgp(&gobgp, &["198.52.1.0/24", "198.52.2.0/24"])?;
