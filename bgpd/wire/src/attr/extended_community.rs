@@ -17,7 +17,7 @@ use crate::context::EncodeContext;
 pub struct ExtendedCommunity(pub [u8; 8]);
 
 impl ExtendedCommunity {
-    /// Whether it stays inside the AS it was set in (RFC 4360 §2, bit T).
+    /// Whether it may leave the AS it was set in (RFC 4360 §2, bit T).
     #[must_use]
     pub const fn is_transitive(&self) -> bool {
         let [kind, ..] = self.0;

@@ -8,6 +8,7 @@
 //! | MED | of own routes and set by policy; a learned one stays behind | as it is |
 //! | LOCAL_PREF | never | as it is, 100 if absent |
 //! | ORIGINATOR_ID, CLUSTER_LIST | never | added when reflecting |
+//! | EXTENDED COMMUNITIES | transitive ones only (RFC 4360 §6) | as they are |
 //! | everything else | as it is | as it is |
 //!
 //! External peers always get ourselves as next hop of learned routes, also where RFC 4271 §5.1.3 would allow a third
@@ -139,6 +140,10 @@ impl Exporter<'_> {
         out.local_pref = None;
         out.originator_id = None;
         out.cluster_list = Box::default();
+        if !out.extended_communities.is_empty() {
+            out.extended_communities =
+                out.extended_communities.without(|community| !community.is_transitive());
+        }
         let more = actions.map_or(0, |actions| actions.prepend);
         // An internal peer may be in a confederation whose members mean nothing outside of it (RFC 5065 §4.1 c).
         out.as_path = out.as_path.without_confederation().prepend(self.local_asn, 1 + usize::from(more));

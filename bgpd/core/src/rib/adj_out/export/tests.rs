@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use bgp_wire::{AsPath, Origin};
+use bgp_wire::{AsPath, ExtendedCommunity, Origin};
 
 use super::*;
 
@@ -65,6 +65,21 @@ fn external_peers_get_our_as_and_next_hop_and_no_internal_attributes() {
         let out = exporter(&key(PeerKind::External)).transform(source(kind), &reflected, None);
         assert_eq!(out, Ok(expected.clone()), "{kind:?}");
     }
+}
+
+#[test]
+fn non_transitive_extended_communities_stay_inside() {
+    // A route target, and a link bandwidth with the non-transitive bit (RFC 4360 §2).
+    let target = ExtendedCommunity([0x00, 0x02, 0xfd, 0xe9, 0, 0, 0, 100]);
+    let bandwidth = ExtendedCommunity([0x40, 0x04, 0xfd, 0xe9, 0x4b, 0x3e, 0xbc, 0x20]);
+    let attributes =
+        PathAttributes { extended_communities: [target, bandwidth].into_iter().collect(), ..learned() };
+    let sent = |kind| {
+        let out = exporter(&key(kind)).transform(source(SourceMatch::External), &attributes, None);
+        out.unwrap().extended_communities
+    };
+    assert_eq!(sent(PeerKind::External), [target].into_iter().collect());
+    assert_eq!(sent(PeerKind::Internal), attributes.extended_communities);
 }
 
 #[test]
