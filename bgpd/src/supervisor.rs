@@ -125,7 +125,7 @@ impl SupervisorHandle {
         self.ask(|reply| Order::List { reply }).await.unwrap_or_default()
     }
 
-    /// The merged intent as the instances follow it.
+    /// The merged intent as the instances follow it, without routes: those are in the tables.
     pub async fn in_force(&self) -> Vec<Instance> {
         self.ask(|reply| Order::InForce { reply }).await.unwrap_or_default()
     }
@@ -238,8 +238,8 @@ impl Supervisor {
                 let _gone = reply.send(self.store.summaries(Instant::now()));
             }
             Order::InForce { reply } => {
-                let _gone =
-                    reply.send(self.followed.values().map(|followed| followed.intent.clone()).collect());
+                let _gone = reply
+                    .send(self.followed.values().map(|followed| session_side(&followed.intent)).collect());
             }
             Order::Conflicts { reply } => {
                 let _gone = reply.send(self.conflicts.clone());
@@ -395,6 +395,17 @@ impl Supervisor {
 async fn end(running: RunningInstance) {
     let _ended = running.handle.stop(StopMode::Graceful { text: None }).await;
     tokio::spawn(running.join());
+}
+
+/// An instance without its routes, of which there may be many.
+fn session_side(instance: &Instance) -> Instance {
+    Instance {
+        name: instance.name.clone(),
+        listen_addresses: instance.listen_addresses.clone(),
+        peers: instance.peers.clone(),
+        routes: Vec::new(),
+        ..*instance
+    }
 }
 
 fn whole_instance(name: &str, effect: Effect, instance: &Instance) -> Change {

@@ -8,7 +8,7 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use rutter_api::control::{Applied, Conflict, ErrorBody, IntentSummary};
-use rutter_api::intent::{Intent, Secret};
+use rutter_api::intent::{Intent, Peer, Secret};
 
 use crate::http::ApiState;
 use crate::http::error::ApiError;
@@ -116,16 +116,35 @@ fn parse_intent(body: &[u8]) -> Result<Intent, ApiError> {
             format!("the body has something after the intent: {problem}"),
         )
     })?;
+    refuse_masked(&intent)?;
     Ok(intent)
 }
+
+/// What stands for a password in answers.
+const MASK: &str = "********";
 
 fn masked(mut intent: Intent) -> Intent {
     for peer in intent.instances.iter_mut().flat_map(|instance| &mut instance.peers) {
         if peer.password.is_some() {
-            peer.password = Some(Secret::new("********"));
+            peer.password = Some(Secret::new(MASK));
         }
     }
     intent
+}
+
+/// An answer of ours that is put back would replace every password by its mask, and every such session would go down.
+fn refuse_masked(intent: &Intent) -> Result<(), ApiError> {
+    for (number, instance) in intent.instances.iter().enumerate() {
+        let masked = |peer: &Peer| peer.password.as_ref().is_some_and(|password| password.expose() == MASK);
+        if let Some(position) = instance.peers.iter().position(masked) {
+            let field = format!("instances[{number}].peers[{position}].password");
+            let text = format!(
+                "{field}: {MASK} is how answers mask a password; write the password itself, or another one"
+            );
+            return Err(ApiError::field(field, text));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -156,6 +175,8 @@ mod tests {
     fn passwords_are_masked() {
         let body = br#"{"instances":[{"name":"m","localASN":1,"routerID":"10.0.0.1","peers":[{"name":"p","address":"192.0.2.1","password":"geheim"}]}]}"#;
         let shown = serde_json::to_string(&masked(parse_intent(body).expect("an intent"))).expect("JSON");
-        assert!(!shown.contains("geheim") && shown.contains("********"), "{shown}");
+        assert!(!shown.contains("geheim") && shown.contains(MASK), "{shown}");
+        let error = parse_intent(shown.as_bytes()).expect_err("the mask is no password");
+        assert!(format!("{error:?}").contains("instances[0].peers[0].password"), "{error:?}");
     }
 }
