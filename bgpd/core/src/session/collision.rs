@@ -1,15 +1,21 @@
 //! Which of two connections to one peer survives (RFC 4271 §6.8, RFC 6286 §2.3).
 //!
-//! Both sides must decide alike without asking each other, or both connections close. What makes that so:
-//! - the rule is applied when an acceptable OPEN comes in on one connection while the other is in OpenConfirm or
-//!   Established. The RFC lets Established always win, but one side can be Established while the other still is in
-//!   OpenConfirm and decides by identifier, so here the identifier decides in both states;
+//! Both sides must decide alike without asking each other, or both connections close:
+//! - when an acceptable OPEN comes in on one connection while the other is in OpenConfirm, the identifier decides;
+//! - when the other is Established, it stays, whatever the identifiers: a session that carries routes is not given up for a
+//!   connection that carries none. But while it is so young that the peer may still see it in OpenConfirm and decide by
+//!   identifier, so do we (the RFC's option CollisionDetectEstablishedState): it is old enough when the peer sent an UPDATE on
+//!   it, or after [`SETTLED`];
 //! - a connection that comes up after the session became Established is closed before an OPEN is sent on it
 //!   ([`crate::AcceptRefusal::AlreadyEstablished`]), so the peer never gets to apply its rule.
 //!
 //! Invariant: for two speakers with different (identifier, ASN) exactly one of the two names the other's connection.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// After this time the peer's end of a session is Established too, whether or not it said so.
+pub(crate) const SETTLED: Duration = Duration::from_millis(200);
 
 /// Who opened a connection.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

@@ -61,10 +61,13 @@ impl Conn {
         self.negotiated = Some(negotiated);
     }
 
-    /// Longest message accepted on this connection. We offer extended messages to everybody, so a peer that sends one
-    /// after its OPEN is within its rights (RFC 8654 §4).
-    pub(crate) const fn max_len(&self) -> usize {
-        if self.negotiated.is_some() { MAX_EXTENDED_LEN } else { MAX_LEN }
+    /// Longest message accepted on this connection. We offer extended messages to everybody; a peer that does not offer
+    /// them has no use for them, and is held to RFC 4271 §4.1 (RFC 8654 §4).
+    pub(crate) fn max_len(&self) -> usize {
+        match &self.negotiated {
+            Some(Negotiated { extended_message: true, .. }) => MAX_EXTENDED_LEN,
+            _ => MAX_LEN,
+        }
     }
 }
 

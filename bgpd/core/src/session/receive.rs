@@ -14,7 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::event::EventKind;
 use crate::ids::ConnId;
 use crate::reason::Reason;
-use crate::session::collision::{Identity, Side, survivor};
+use crate::session::collision::{Identity, SETTLED, Side, survivor};
 use crate::session::fsm::{Input, State};
 use crate::session::inbound::Step;
 use crate::session::negotiate::negotiate;
@@ -115,7 +115,7 @@ impl Peer {
         };
         let remote = Identity { router_id: negotiated.remote_router_id, asn: negotiated.remote_asn };
         if matches!(self.slot(side.other()).state, State::OpenConfirm | State::Established) {
-            let kept = survivor(shared.identity(), remote);
+            let kept = if self.is_settled(now) { side.other() } else { survivor(shared.identity(), remote) };
             self.emit_collision(kept, shared);
             self.lose_collision(kept.other(), shared, now);
             if kept != side {
@@ -132,6 +132,12 @@ impl Peer {
             // The peer is on the line: no need to go on ringing.
             self.lose_collision(Side::Dialed, shared, now);
         }
+    }
+
+    /// Whether the session is Established, and surely so at the peer's end too.
+    fn is_settled(&self, now: Time) -> bool {
+        self.established_at
+            .is_some_and(|at| now.since(at) >= SETTLED || self.last_update.is_some_and(|update| update >= at))
     }
 
     fn emit_collision(&self, kept: Side, shared: &mut Shared) {

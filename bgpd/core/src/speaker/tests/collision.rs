@@ -2,6 +2,10 @@
 
 use super::*;
 
+/// An UPDATE of nothing.
+const END_OF_RIB: &[u8] =
+    &[255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, 23, 2, 0, 0, 0, 0];
+
 /// Two connections, both with our OPEN sent.
 fn both(change: impl FnOnce(&mut SpeakerSettings)) -> (Script, ConnId, ConnId) {
     let mut script = Script::new(change);
@@ -21,21 +25,43 @@ fn theirs(id: u8) -> Bytes {
     encoded(&Open { router_id: Ipv4Addr::new(10, 0, 0, id), ..open() })
 }
 
+/// How far the first connection is when the OPEN comes on the second.
+#[derive(Clone, Copy, PartialEq)]
+enum First {
+    OpenConfirm,
+    /// Established here; the peer may not know yet.
+    Young,
+    /// Established, and the peer sent an UPDATE.
+    Spoken,
+    /// Established for some time.
+    Old,
+}
+
 #[test]
-fn the_higher_identifier_keeps_its_connection_in_either_order_and_state() {
+fn the_higher_identifier_keeps_its_connection_unless_the_other_is_settled() {
     // Our identifier is 10.0.0.1 or, in the second round, higher than the peer's.
     for ours_higher in [false, true] {
         for dialed_first in [false, true] {
-            for first_established in [false, true] {
+            for state in [First::OpenConfirm, First::Young, First::Spoken, First::Old] {
                 let ours = if ours_higher { 3 } else { 1 };
                 let (mut script, dialed, accepted) =
                     both(|settings| settings.router_id = Ipv4Addr::new(10, 0, 0, ours));
                 let (first, second) = if dialed_first { (dialed, accepted) } else { (accepted, dialed) };
-                let (keeps, loses) = if ours_higher { (dialed, accepted) } else { (accepted, dialed) };
+                let settled = matches!(state, First::Spoken | First::Old);
+                let (keeps, loses) = match (settled, ours_higher) {
+                    (true, _) => (first, second),
+                    (false, true) => (dialed, accepted),
+                    (false, false) => (accepted, dialed),
+                };
                 script.send(first, &theirs(2));
-                if first_established {
+                if state != First::OpenConfirm {
                     script.send(first, &KEEPALIVE);
                     assert_eq!(script.state(), State::Established);
+                }
+                match state {
+                    First::OpenConfirm | First::Young => {}
+                    First::Spoken => script.send(first, END_OF_RIB),
+                    First::Old => script.pass(Duration::from_millis(200)),
                 }
                 script.sent(first);
                 script.send(second, &theirs(2));

@@ -235,10 +235,8 @@ fn malformed_attributes_cost_routes_and_not_the_session() {
     assert_eq!(script.last_reason().label(), "protocol-error");
 }
 
-#[test]
-fn long_messages_are_read_from_a_peer_because_we_offer_to() {
-    let mut script = Script::new(|_| {});
-    let conn = script.establish();
+/// One UPDATE with 2,000 prefixes.
+fn long_message() -> Vec<u8> {
     let mut stream = updates(0..2000, 2000).to_vec();
     // Put all the prefixes behind the attributes of the first message.
     let first = peek_frame(&stream, 65535).unwrap().unwrap();
@@ -256,7 +254,29 @@ fn long_messages_are_read_from_a_peer_because_we_offer_to() {
     let len = u16::try_from(stream.len()).unwrap();
     assert!(len > 4096);
     stream[16..18].copy_from_slice(&len.to_be_bytes());
-    script.send(conn, &stream);
-    assert_eq!(script.state(), State::Established);
-    assert_eq!(script.speaker.rib().totals(Family::IPV4_UNICAST).prefixes, 2000);
+    stream
+}
+
+/// We offer long messages to everybody; a peer that does not is held to 4,096 octets (RFC 4271 §4.1).
+#[test]
+fn long_messages_are_read_from_a_peer_that_offers_to_read_them() {
+    for offers in [true, false] {
+        let mut script = Script::new(|_| {});
+        let conn = script.dial().conn;
+        script.connected(conn);
+        let mut open = open();
+        open.capabilities.extend(offers.then_some(Capability::ExtendedMessage));
+        script.send(conn, &encoded(&open));
+        script.send(conn, &KEEPALIVE);
+        script.sent(conn);
+        script.send(conn, &long_message());
+        if offers {
+            assert_eq!(script.state(), State::Established);
+            assert_eq!(script.speaker.rib().totals(Family::IPV4_UNICAST).prefixes, 2000);
+        } else {
+            assert!(
+                matches!(script.sent(conn).last(), Some(Sent::Notification(sent)) if (sent.code, sent.subcode) == (1, 2))
+            );
+        }
+    }
 }
