@@ -16,6 +16,7 @@ mod instances;
 mod intents;
 mod lab;
 mod malformed;
+mod open_phase;
 mod reflection;
 mod refresh;
 mod refusals;
