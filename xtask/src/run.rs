@@ -26,7 +26,10 @@ pub(crate) fn as_root(program: impl AsRef<std::ffi::OsStr>) -> Command {
         Command::new(program)
     } else {
         let mut sudo = Command::new("sudo");
-        sudo.arg("--preserve-env=RUTTER_BIN_DIR,XDG_CACHE_HOME,HOME,PATH,RUST_BACKTRACE,CI").arg(program);
+        sudo.arg(
+            "--preserve-env=RUTTER_BIN_DIR,RUST_TEST_THREADS,XDG_CACHE_HOME,HOME,PATH,RUST_BACKTRACE,CI",
+        )
+        .arg(program);
         sudo
     };
     command.current_dir(root());

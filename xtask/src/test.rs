@@ -122,6 +122,9 @@ fn simulation(seeds: u64) -> Result<()> {
     cargo(&["run", "--quiet", "--release", "-p", "bgp-sim", "--", "--seeds", &range])
 }
 
+/// The interop tests mostly wait for other daemons, so more of them run at once than there are processors.
+const INTEROP_THREADS: &str = "8";
+
 /// The interop tests make network namespaces, so their program runs as root; it is built as the caller.
 fn interop() -> Result<()> {
     deps::ensure_peers()?;
@@ -139,7 +142,9 @@ fn interop() -> Result<()> {
         return run::run(&mut command);
     }
     for program in test_programs(&["rutter-lab", "frr-interop-tests"])? {
-        run::run(run::as_root(program).env("RUTTER_BIN_DIR", &bins))?;
+        run::run(
+            run::as_root(program).env("RUTTER_BIN_DIR", &bins).env("RUST_TEST_THREADS", INTEROP_THREADS),
+        )?;
     }
     Ok(())
 }
