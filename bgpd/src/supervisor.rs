@@ -157,7 +157,7 @@ impl SupervisorHandle {
 /// An instance and the part of the merged intent that it follows.
 struct Followed {
     running: RunningInstance,
-    intent: Instance,
+    intent: Arc<Instance>,
     hostname: Option<String>,
     generation: u64,
 }
@@ -232,7 +232,7 @@ impl Supervisor {
                 let _gone = reply.send(self.delete(&owner).await);
             }
             Order::Get { owner, reply } => {
-                let _gone = reply.send(self.store.get(&owner).cloned());
+                let _gone = reply.send(self.store.get(&owner));
             }
             Order::List { reply } => {
                 let _gone = reply.send(self.store.summaries(Instant::now()));
@@ -302,6 +302,14 @@ impl Supervisor {
             }
         }
         for (name, instance) in merged.instances {
+            if let Some(followed) = self.followed.get_mut(&name)
+                && followed.intent == instance
+                && followed.hostname == self.hostname
+            {
+                // An equal one, put again: the one before need not be kept beside it.
+                followed.intent = instance;
+                continue;
+            }
             let config = match resolve(&instance, self.hostname.as_deref()) {
                 Ok(config) => config,
                 Err(error) => {
@@ -316,7 +324,6 @@ impl Supervisor {
                     changes.push(whole_instance(&name, Effect::Added, &instance));
                     self.begin(name, instance, config);
                 }
-                Some(followed) if followed.intent == instance && followed.hostname == self.hostname => {}
                 Some(followed) => match followed.running.handle.configure(config).await {
                     Ok(peers) => {
                         changes.extend(changes::of_instance(&followed.intent, &instance, &peers));
@@ -331,7 +338,7 @@ impl Supervisor {
         changes
     }
 
-    fn begin(&mut self, name: String, intent: Instance, config: InstanceConfig) {
+    fn begin(&mut self, name: String, intent: Arc<Instance>, config: InstanceConfig) {
         let seed = RandomState::new().build_hasher().finish();
         match RunningInstance::start(config, seed, self.clock) {
             Ok((running, ended)) => {

@@ -4,14 +4,15 @@
 //! up. What a later owner does not get is a [`Conflict`] with a name, never silence.
 //!
 //! Invariant: merging valid intents gives a valid intent. A peer or route that would break a rule in the company of
-//! others is left out and reported.
+//! others is left out and reported. An instance that one owner alone describes is that owner's own, not a copy.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use rutter_api::control::{Conflict, ConflictKind};
-use rutter_api::intent::{Instance, Intent, Peer, Policy, Route, Timers};
+use rutter_api::intent::{Instance, Peer, Policy, Route, Timers};
 
 use crate::intents::Owner;
 
@@ -19,17 +20,17 @@ use crate::intents::Owner;
 #[derive(Debug, Default)]
 pub struct Merged {
     /// Instances by name.
-    pub instances: BTreeMap<String, Instance>,
+    pub instances: BTreeMap<String, Arc<Instance>>,
     /// What some owner does not get.
     pub conflicts: Vec<Conflict>,
 }
 
 /// Adds intents up, in the order of their owners.
 #[must_use]
-pub fn merge<'a>(intents: impl IntoIterator<Item = (&'a Owner, &'a Intent)>) -> Merged {
+pub fn merge<'a>(intents: impl IntoIterator<Item = (&'a Owner, &'a [Arc<Instance>])>) -> Merged {
     let mut merge = Merge::default();
-    for (owner, intent) in intents {
-        for instance in &intent.instances {
+    for (owner, instances) in intents {
+        for instance in instances {
             merge.add_instance(owner, instance);
         }
     }
@@ -45,6 +46,8 @@ struct Merge<'a> {
 /// An instance in the making, and who decided what of it.
 struct Draft<'a> {
     owner: &'a Owner,
+    /// The first owner's instance, as long as there is no other: its routes are not in `merged` yet.
+    only: Option<&'a Arc<Instance>>,
     merged: Instance,
     peer_owners: Vec<&'a Owner>,
     route_owners: Vec<&'a Owner>,
@@ -53,20 +56,25 @@ struct Draft<'a> {
 }
 
 impl<'a> Merge<'a> {
-    fn add_instance(&mut self, owner: &'a Owner, instance: &Instance) {
+    fn add_instance(&mut self, owner: &'a Owner, instance: &'a Arc<Instance>) {
         let (draft, first) = match self.instances.entry(instance.name.clone()) {
             Entry::Vacant(vacant) => (vacant.insert(Draft::new(owner, instance)), true),
             Entry::Occupied(occupied) => (occupied.into_mut(), false),
         };
         let mut conflicts = Differences::new(&instance.name, None, draft.owner, owner);
         if !first {
+            if let Some(only) = draft.only.take() {
+                draft.add_routes(draft.owner, &only.routes, &mut conflicts.found);
+            }
             draft.last_owner = owner;
             compare_instances(&mut conflicts, &draft.merged, instance);
         }
         for peer in &instance.peers {
             draft.add_peer(owner, peer, &mut conflicts.found);
         }
-        draft.add_routes(owner, &instance.routes, &mut conflicts.found);
+        if !first {
+            draft.add_routes(owner, &instance.routes, &mut conflicts.found);
+        }
         self.conflicts.append(&mut conflicts.found);
     }
 
@@ -75,7 +83,7 @@ impl<'a> Merge<'a> {
         let mut instances = BTreeMap::new();
         for (name, mut draft) in self.instances {
             draft.drop_misfits(&mut self.conflicts);
-            instances.insert(name, draft.merged);
+            instances.insert(name, draft.into_instance());
         }
         self.conflicts.sort();
         Merged { instances, conflicts: self.conflicts }
@@ -116,9 +124,27 @@ impl<'a> Merge<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(owner: &'a Owner, instance: &Instance) -> Self {
-        let merged = Instance { peers: Vec::new(), routes: Vec::new(), ..instance.clone() };
-        Self { owner, merged, peer_owners: Vec::new(), route_owners: Vec::new(), last_owner: owner }
+    fn new(owner: &'a Owner, instance: &'a Arc<Instance>) -> Self {
+        let merged = Instance {
+            name: instance.name.clone(),
+            listen_addresses: instance.listen_addresses.clone(),
+            peers: Vec::new(),
+            routes: Vec::new(),
+            ..**instance
+        };
+        let only = Some(instance);
+        Self { owner, only, merged, peer_owners: Vec::new(), route_owners: Vec::new(), last_owner: owner }
+    }
+
+    fn into_instance(mut self) -> Arc<Instance> {
+        let Some(only) = self.only else { return Arc::new(self.merged) };
+        let listener = |instance: &Instance| (instance.listen_port, instance.listen_addresses.len());
+        // All that being merged can take from the only owner: the listener, and with it passive peers.
+        if listener(&self.merged) == listener(only) && self.merged.peers.len() == only.peers.len() {
+            return Arc::clone(only);
+        }
+        self.merged.routes.clone_from(&only.routes);
+        Arc::new(self.merged)
     }
 
     fn add_peer(&mut self, owner: &'a Owner, peer: &Peer, conflicts: &mut Vec<Conflict>) {
@@ -316,19 +342,21 @@ fn session_key(peer: &Peer) -> (IpAddr, Option<&str>) {
 
 #[cfg(test)]
 mod tests {
+    use rutter_api::intent::Intent;
+
     use super::*;
 
-    fn intent(yaml: &str) -> Intent {
+    fn intent(yaml: &str) -> Vec<Arc<Instance>> {
         let intent: Intent = serde_saphyr::from_str(yaml).expect("an intent");
         intent.validate().expect("a valid intent");
-        intent
+        intent.instances.into_iter().map(Arc::new).collect()
     }
 
     fn merged(intents: &[(&str, &str)]) -> Merged {
         let mut intents: Vec<_> =
             intents.iter().map(|(name, yaml)| (Owner::new(name).expect("a name"), intent(yaml))).collect();
         intents.sort_by(|a, b| a.0.cmp(&b.0));
-        merge(intents.iter().map(|(owner, intent)| (owner, intent)))
+        merge(intents.iter().map(|(owner, instances)| (owner, instances.as_slice())))
     }
 
     fn texts(merged: &Merged) -> Vec<String> {
@@ -336,6 +364,13 @@ mod tests {
     }
 
     const BASE: &str = "instances: [{name: m, localASN: 65001, routerID: 10.0.0.1, peers: [{name: tor, address: 192.0.2.1, peerASN: 65010}]}]";
+
+    #[test]
+    fn what_one_owner_alone_describes_is_not_copied() {
+        let (owner, mine) = (Owner::new("a").expect("a name"), intent(BASE));
+        let merged = merge([(&owner, mine.as_slice())]);
+        assert!(Arc::ptr_eq(&merged.instances["m"], &mine[0]));
+    }
 
     #[test]
     fn routes_and_statements_add_up() {

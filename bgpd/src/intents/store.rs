@@ -4,10 +4,11 @@
 //! last put, and not earlier.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rutter_api::control::IntentSummary;
-use rutter_api::intent::Intent;
+use rutter_api::intent::{Instance, Intent};
 
 use crate::intents::Owner;
 use crate::intents::merge::{Merged, merge};
@@ -20,13 +21,15 @@ pub struct IntentStore {
 
 #[derive(Debug)]
 struct Held {
-    intent: Intent,
+    hold_seconds: Option<u32>,
+    /// Shared with whoever follows them.
+    instances: Vec<Arc<Instance>>,
     put_at: Instant,
 }
 
 impl Held {
     fn expires(&self) -> Option<Instant> {
-        let hold = Duration::from_secs(self.intent.hold_seconds?.into());
+        let hold = Duration::from_secs(self.hold_seconds?.into());
         // A hold time beyond the clock's range never ends.
         self.put_at.checked_add(hold)
     }
@@ -35,7 +38,9 @@ impl Held {
 impl IntentStore {
     /// Replaces what an owner wants and restarts its hold time.
     pub fn put(&mut self, owner: Owner, intent: Intent, now: Instant) {
-        self.owners.insert(owner, Held { intent, put_at: now });
+        let Intent { hold_seconds, instances } = intent;
+        let instances = instances.into_iter().map(Arc::new).collect();
+        self.owners.insert(owner, Held { hold_seconds, instances, put_at: now });
     }
 
     /// Forgets an owner. False if there is none of this name.
@@ -65,14 +70,16 @@ impl IntentStore {
 
     /// What an owner wants.
     #[must_use]
-    pub fn get(&self, owner: &Owner) -> Option<&Intent> {
-        self.owners.get(owner).map(|held| &held.intent)
+    pub fn get(&self, owner: &Owner) -> Option<Intent> {
+        let Held { hold_seconds, instances, .. } = self.owners.get(owner)?;
+        let instances = instances.iter().map(|instance| Instance::clone(instance)).collect();
+        Some(Intent { hold_seconds: *hold_seconds, instances })
     }
 
     /// What all owners together want.
     #[must_use]
     pub fn merged(&self) -> Merged {
-        merge(self.owners.iter().map(|(owner, held)| (owner, &held.intent)))
+        merge(self.owners.iter().map(|(owner, held)| (owner, held.instances.as_slice())))
     }
 
     /// One row per owner.
@@ -80,11 +87,11 @@ impl IntentStore {
     pub fn summaries(&self, now: Instant) -> Vec<IntentSummary> {
         let row = |(owner, held): (&Owner, &Held)| IntentSummary {
             owner: owner.to_string(),
-            instances: held.intent.instances.len(),
-            peers: held.intent.instances.iter().map(|instance| instance.peers.len()).sum(),
-            routes: held.intent.instances.iter().map(|instance| instance.routes.len()).sum(),
+            instances: held.instances.len(),
+            peers: held.instances.iter().map(|instance| instance.peers.len()).sum(),
+            routes: held.instances.iter().map(|instance| instance.routes.len()).sum(),
             age_seconds: now.saturating_duration_since(held.put_at).as_secs(),
-            hold_seconds: held.intent.hold_seconds,
+            hold_seconds: held.hold_seconds,
         };
         self.owners.iter().map(row).collect()
     }
