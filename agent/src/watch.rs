@@ -21,8 +21,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const SECOND_LOOK: Duration = Duration::from_millis(400);
 /// Without a watch (the directory is not there) the directory is tried this often.
 const UNWATCHED: Duration = Duration::from_millis(300);
-/// With a watch and no events the directory is read this often.
-const RESCAN: Duration = Duration::from_secs(5);
+/// With a watch and no events the directory is looked at this often: what links lead to, and addresses of interfaces, change
+/// without an event. A look at files that stayed as they are costs one stat each.
+const RESCAN: Duration = Duration::from_millis(700);
 
 /// Waits for changes below a directory.
 pub(crate) struct DirectoryWatch {

@@ -86,7 +86,7 @@ reasons! {
     Error DuplicateObject { first: String } => "is also in {first}, which stays in force; remove one of the two";
     /// A field that the schema does not have.
     Warning UnknownField => "is not a field of this kind and is ignored; check its spelling and indentation";
-    /// A field of v2alpha1 that nothing reads.
+    /// A field that nothing reads, as a few of v2alpha1.
     Warning FieldIgnored { why: &'static str } => "is ignored: {why}";
     /// A value of the wrong type.
     Error WrongType { expected: String, found: String } => "must be {expected}, not {found}";
@@ -227,7 +227,7 @@ reasons! {
     /// Another load balancer's class.
     Info LoadBalancerClassOther { class: String } => "loadBalancerClass {class:?} belongs to another implementation; only io.cilium/bgp-control-plane or none is advertised";
     /// No address assigned yet.
-    Info LoadBalancerIpPending => "no address is assigned in status.loadBalancer.ingress";
+    Info LoadBalancerIpPending => "no address is assigned; until somebody assigns one, write it as ip of status.loadBalancer.ingress[0]";
     /// An ingress without an IP.
     Info IngressWithoutIp { hostname: String } => "ingress {hostname:?} is a hostname, not an IP address";
     /// An ingress that does not want to be a VIP.

@@ -8,24 +8,31 @@
 //!
 //! Invariant: whatever the files do, the snapshot is made of documents that were right when they were read.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
 use super::document::{self, Document};
+use super::yaml::SyntaxError;
 use crate::object::{Object, ObjectRef};
 use crate::report::{Finding, Location, Reason, Report};
 use crate::snapshot::Snapshot;
 
-/// Directories below each other at most; more is a loop of links.
+/// Directories below each other at most.
 const MAX_DEPTH: usize = 16;
+/// A manifest of more bytes is none: etcd itself holds little more than that of everything together.
+const MAX_SIZE: u64 = 256 * 1024 * 1024;
+/// A change within this time of the one before may leave the same time stamps, so text this young is read again.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// A directory of manifests and what is in force of it.
 #[derive(Debug)]
@@ -48,15 +55,25 @@ struct File {
     ever_right: bool,
     /// Hash of the text as last read.
     text: Option<u64>,
+    /// What the file system said about it then, once that can be relied on.
+    stamp: Option<Stamp>,
     held: BTreeMap<ObjectRef, Held>,
     findings: Vec<Finding>,
+    /// What its parts, by the hash of their text, were read to: of a large file only the parts that changed are read.
+    parts: HashMap<u64, Arc<Vec<Document>>>,
 }
+
+/// Device, inode, size, and the times of the last change of text and inode: while they stay, the text does.
+type Stamp = (u64, u64, u64, (i64, i64), (i64, i64));
 
 #[derive(Clone, Debug)]
 struct Held {
     object: Object,
     line: u64,
+    /// Lines of its fields, counted from `before`.
     lines: Arc<BTreeMap<String, u64>>,
+    /// Lines of the file before the part that it stands in.
+    before: u64,
 }
 
 /// One file, for people.
@@ -96,7 +113,7 @@ impl Directory {
         let mut report = Report::default();
         let mut changed = false;
         let mut scan = Scan::default();
-        match scan.directory(&self.root, Path::new(""), 0) {
+        match scan.directory(&self.root, Path::new(""), &mut Vec::new()) {
             Ok(()) => {
                 changed |= !self.seen;
                 self.seen = true;
@@ -106,8 +123,8 @@ impl Directory {
                     self.files.remove(&file);
                     changed = true;
                 }
-                for file in &scan.files {
-                    changed |= self.read_file(file);
+                for (file, found) in &scan.files {
+                    changed |= self.read_file(file, found);
                 }
             }
             Err(error) => scan.unreadable.push((PathBuf::from("."), error)),
@@ -171,7 +188,7 @@ impl Directory {
         let mut path = field.unwrap_or_default();
         let line = loop {
             if let Some(line) = held.lines.get(path) {
-                break *line;
+                break held.before + *line;
             }
             match path.rfind(['.', '[']) {
                 Some(end) => path = &path[..end],
@@ -182,22 +199,21 @@ impl Directory {
     }
 
     /// Reads a file if its text changed. Returns whether anything may be different.
-    fn read_file(&mut self, path: &Path) -> bool {
-        let text = match fs::read(self.root.join(path)) {
-            Ok(bytes) => bytes,
-            // Gone between listing and reading: the next pass sees that.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
+    fn read_file(&mut self, path: &Path, found: &Result<Metadata, String>) -> bool {
+        let file = self.files.entry(path.to_owned()).or_default();
+        let stamp = found.as_ref().ok().and_then(settled);
+        if stamp.is_some() && stamp == file.stamp {
+            return false;
+        }
+        let text = match found.clone().and_then(|metadata| read(&self.root.join(path), &metadata)) {
+            Ok(text) => text,
             Err(error) => {
-                let file = self.files.entry(path.to_owned()).or_default();
-                file.text = None;
-                let reason = Reason::FileUnreadable { error: error.to_string() };
-                return file.set_findings(vec![Finding::at(path, 0, reason)]);
+                (file.text, file.stamp) = (None, None);
+                return file.set_findings(vec![Finding::at(path, 0, Reason::FileUnreadable { error })]);
             }
         };
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        let hash = hasher.finish();
-        let file = self.files.entry(path.to_owned()).or_default();
+        let hash = hash(&text);
+        file.stamp = stamp;
         if file.text == Some(hash) {
             return false;
         }
@@ -250,42 +266,67 @@ impl File {
     /// Takes over what a text says, as far as it is right.
     fn take(&mut self, path: &Path, text: &[u8]) {
         let refuse = |line, reason| vec![Finding::at(path, line, reason)];
-        let Ok(text) = std::str::from_utf8(text) else {
-            self.findings = refuse(0, Reason::Syntax { error: "is not UTF-8 text".to_owned() });
-            return;
+        let text = match std::str::from_utf8(text) {
+            Ok(text) => text,
+            Err(error) => {
+                let (line, error) = no_text(text, error.valid_up_to());
+                self.findings = refuse(line, Reason::Syntax { error });
+                return;
+            }
         };
         if text.trim().is_empty() && !self.held.is_empty() {
             self.findings = refuse(0, Reason::FileEmpty);
             return;
         }
-        let documents = match document::read(text) {
-            Ok(documents) => documents,
+        let parts = match self.read_parts(text) {
+            Ok(parts) => parts,
             Err(error) => {
                 self.findings = refuse(error.line, Reason::Syntax { error: error.text });
                 return;
             }
         };
         self.findings.clear();
-        let keeps_all = documents.iter().any(|document| document.bad);
+        let documents =
+            || parts.iter().flat_map(|(before, part)| part.iter().map(move |read| (*before, read)));
+        let keeps_all = documents().any(|(_, document)| document.bad);
         let mut held = if keeps_all { std::mem::take(&mut self.held) } else { BTreeMap::new() };
-        let mut seen: BTreeMap<ObjectRef, u64> = BTreeMap::new();
-        for document in documents {
-            self.findings.extend(findings_of(path, &document));
-            let Document { key: Some(key), line, object: Some(object), lines, .. } = document else {
-                continue;
-            };
-            if let Some(first) = seen.get(&key) {
+        let mut seen: BTreeMap<&ObjectRef, u64> = BTreeMap::new();
+        for (before, document) in documents() {
+            self.findings.extend(findings_of(path, before, document));
+            let (Some(key), Some(object)) = (&document.key, &document.object) else { continue };
+            let line = before + document.line;
+            if let Some(first) = seen.get(key) {
                 let first = Location { file: path.to_owned(), line: *first };
                 let reason = Reason::DuplicateObject { first: first.to_string() };
                 let location = Some(Location { file: path.to_owned(), line });
-                self.findings.push(Finding { location, object: Some(key), field: None, reason });
+                self.findings.push(Finding { location, object: Some(key.clone()), field: None, reason });
                 continue;
             }
-            seen.insert(key.clone(), line);
-            held.insert(key, Held { object, line, lines: Arc::new(lines) });
+            seen.insert(key, line);
+            let lines = Arc::clone(&document.lines);
+            held.insert(key.clone(), Held { object: object.clone(), line, lines, before });
         }
         self.held = held;
         self.ever_right |= !keeps_all;
+    }
+
+    /// The documents of a text part by part, each with the number of lines before it; known parts are not read again.
+    fn read_parts(&mut self, text: &str) -> Result<Vec<(u64, Arc<Vec<Document>>)>, SyntaxError> {
+        let (mut parts, mut known) = (Vec::new(), HashMap::new());
+        for (before, part) in document::split(text) {
+            let hash = hash(part.as_bytes());
+            let documents = match self.parts.get(&hash) {
+                Some(documents) => Arc::clone(documents),
+                None => Arc::new(document::read(part).map_err(|error| SyntaxError {
+                    line: if error.line == 0 { 0 } else { before + error.line },
+                    text: error.text,
+                })?),
+            };
+            known.insert(hash, Arc::clone(&documents));
+            parts.push((before, documents));
+        }
+        self.parts = known;
+        Ok(parts)
     }
 
     fn set_findings(&mut self, findings: Vec<Finding>) -> bool {
@@ -295,14 +336,20 @@ impl File {
     }
 }
 
-fn findings_of(path: &Path, document: &Document) -> Vec<Finding> {
+fn hash(text: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn findings_of(path: &Path, before: u64, document: &Document) -> Vec<Finding> {
     document
         .remarks
         .iter()
         .map(|remark| Finding {
             location: Some(Location {
                 file: path.to_owned(),
-                line: if remark.line == 0 { document.line } else { remark.line },
+                line: before + if remark.line == 0 { document.line } else { remark.line },
             }),
             object: document.key.clone(),
             field: (!remark.path.is_empty()).then(|| remark.path.clone()),
@@ -322,29 +369,78 @@ fn with_creation_time(mut object: Object, since: Timestamp) -> Object {
     object
 }
 
+/// The stamp of a file whose last change is old enough that a later one would leave another stamp.
+fn settled(metadata: &Metadata) -> Option<Stamp> {
+    let age = SystemTime::now().duration_since(metadata.modified().ok()?).ok()?;
+    let (mtime, ctime) =
+        ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
+    let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(metadata.ctime()).ok()?);
+    let age = age.min(SystemTime::now().duration_since(changed).ok()?);
+    (age > SETTLED).then(|| (metadata.dev(), metadata.ino(), metadata.len(), mtime, ctime))
+}
+
+fn read(path: &Path, metadata: &Metadata) -> Result<Vec<u8>, String> {
+    if metadata.len() > MAX_SIZE {
+        let (size, limit) = (metadata.len() >> 20, MAX_SIZE >> 20);
+        return Err(format!("it has {size} MiB and at most {limit} are read; split it"));
+    }
+    fs::read(path).map_err(|error| error.to_string())
+}
+
+/// The line at which text ends to be UTF-8, and what it may be instead.
+fn no_text(bytes: &[u8], valid_up_to: usize) -> (u64, String) {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return (1, "is UTF-16 text; save it as UTF-8 (in PowerShell: Out-File -Encoding utf8)".to_owned());
+    }
+    let line = 1 + bytes.iter().take(valid_up_to).filter(|byte| **byte == b'\n').count();
+    (line as u64, "is not UTF-8 text; save the file as UTF-8".to_owned())
+}
+
 #[derive(Default)]
 struct Scan {
-    files: BTreeSet<PathBuf>,
+    /// Every manifest, with what the file system says about it.
+    files: BTreeMap<PathBuf, Result<Metadata, String>>,
     unreadable: Vec<(PathBuf, io::Error)>,
 }
 
 impl Scan {
     /// Lists manifests below a directory. Hidden entries are skipped (editors, `..data` of mounted ConfigMaps), links are
-    /// followed.
-    fn directory(&mut self, root: &Path, below: &Path, depth: usize) -> io::Result<()> {
+    /// followed, but not into a directory that we are in (`above`).
+    fn directory(&mut self, root: &Path, below: &Path, above: &mut Vec<(u64, u64)>) -> io::Result<()> {
+        let here = fs::metadata(root.join(below))?;
+        let here = (here.dev(), here.ino());
+        if above.contains(&here) || above.len() > MAX_DEPTH {
+            return Ok(());
+        }
+        above.push(here);
+        let listed = self.entries(root, below, above);
+        above.pop();
+        listed
+    }
+
+    fn entries(&mut self, root: &Path, below: &Path, above: &mut Vec<(u64, u64)>) -> io::Result<()> {
         for entry in fs::read_dir(root.join(below))? {
-            let entry = entry?;
-            let name = entry.file_name();
+            let name = entry?.file_name();
             if name.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
             let path = below.join(&name);
-            let Ok(metadata) = fs::metadata(root.join(&path)) else { continue };
+            let metadata = match fs::metadata(root.join(&path)) {
+                Ok(metadata) => metadata,
+                // A link that leads nowhere now may lead somewhere soon; what it led to stays. Gone altogether is gone.
+                Err(error) => {
+                    if is_manifest(&path) && fs::symlink_metadata(root.join(&path)).is_ok() {
+                        self.files.insert(path, Err(error.to_string()));
+                    } else if error.kind() != io::ErrorKind::NotFound {
+                        self.unreadable.push((path, error));
+                    }
+                    continue;
+                }
+            };
             if metadata.is_file() && is_manifest(&path) {
-                self.files.insert(path);
+                self.files.insert(path, Ok(metadata));
             } else if metadata.is_dir()
-                && depth < MAX_DEPTH
-                && let Err(error) = self.directory(root, &path, depth + 1)
+                && let Err(error) = self.directory(root, &path, above)
                 && error.kind() != io::ErrorKind::NotFound
             {
                 self.unreadable.push((path, error));
@@ -355,7 +451,8 @@ impl Scan {
 
     /// Whether a known file is still there, as far as could be seen.
     fn covers(&self, file: &Path) -> bool {
-        self.files.contains(file) || self.unreadable.iter().any(|(directory, _)| file.starts_with(directory))
+        self.files.contains_key(file)
+            || self.unreadable.iter().any(|(directory, _)| file.starts_with(directory))
     }
 }
 

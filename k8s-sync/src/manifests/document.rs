@@ -28,9 +28,31 @@ pub(crate) struct Document {
     /// Whether something is wrong with it, so that what was there before must stay.
     pub(crate) bad: bool,
     /// Lines of fields, to find the place of what translation says later.
-    pub(crate) lines: BTreeMap<String, u64>,
+    pub(crate) lines: Arc<BTreeMap<String, u64>>,
     /// What there is to say.
     pub(crate) remarks: Vec<Remark>,
+}
+
+/// Cuts a text before each line that begins a document, so that each part can be read, and remembered, alone. With each
+/// part comes the number of lines before it. Such a line is a marker wherever it stands (YAML 1.2 §9.1.2), in block and
+/// quoted text too, and aliases do not reach across; only directives do, so a text with one is left whole.
+pub(crate) fn split(text: &str) -> Vec<(u64, &str)> {
+    let (mut parts, mut start, mut before) = (Vec::new(), 0, 0);
+    let (mut at, mut line) = (0, 0);
+    for text_line in text.split_inclusive('\n') {
+        if text_line.starts_with('%') {
+            return vec![(0, text)];
+        }
+        let marker = text_line.strip_prefix("---");
+        if at > 0 && marker.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n'])) {
+            parts.push((before, &text[start..at]));
+            (start, before) = (at, line);
+        }
+        at += text_line.len();
+        line += 1;
+    }
+    parts.push((before, &text[start..]));
+    parts
 }
 
 /// Reads all documents of a text.
@@ -112,6 +134,9 @@ fn read_object(mut node: Node, kind: Kind) -> Document {
     if let Kind::Custom(custom, Version::V2Alpha1) = kind {
         remarks.extend(unread_fields(&node, custom));
     }
+    if kind == Kind::Service {
+        remarks.extend(load_balancer_ip(&node));
+    }
     let mut lines = BTreeMap::new();
     if matches!(kind, Kind::Custom(..)) {
         collect_lines(&node, &mut String::new(), &mut lines);
@@ -126,7 +151,7 @@ fn read_object(mut node: Node, kind: Kind) -> Document {
             }
         }
     }
-    Document { key: Some(key), line, bad: object.is_none(), object, lines, remarks }
+    Document { key: Some(key), line, bad: object.is_none(), object, lines: Arc::new(lines), remarks }
 }
 
 /// Kind, namespace and name; fills in the default namespace.
@@ -222,6 +247,22 @@ fn unread_fields(node: &Node, kind: CustomKind) -> Vec<Remark> {
     remarks
 }
 
+/// `spec.loadBalancerIP` is a request, deprecated since Kubernetes 1.24. Without somebody who grants it nothing happens.
+fn load_balancer_ip(node: &Node) -> Option<Remark> {
+    let wish = node.field("spec")?.field("loadBalancerIP")?;
+    let status = node.field("status").and_then(|status| status.field("loadBalancer"));
+    if !items(status.and_then(|status| status.field("ingress"))).is_empty() {
+        return None;
+    }
+    let why = "it is a deprecated wish that nothing here grants; write the address as ip of \
+               status.loadBalancer.ingress[0]";
+    Some(Remark {
+        path: "spec.loadBalancerIP".to_owned(),
+        line: wish.line,
+        reason: Reason::FieldIgnored { why },
+    })
+}
+
 fn items(node: Option<&Node>) -> &[Node] {
     match node.map(|node| &node.value) {
         Some(Value::List(items)) => items,
@@ -305,7 +346,7 @@ fn line_of(node: &Node, path: &str) -> Option<u64> {
 impl Document {
     fn bad(key: Option<ObjectRef>, line: u64, reason: Reason) -> Self {
         let remarks = vec![Remark { path: String::new(), line, reason }];
-        Self { key, line, object: None, bad: true, lines: BTreeMap::new(), remarks }
+        Self { key, line, object: None, bad: true, lines: Arc::default(), remarks }
     }
 }
 

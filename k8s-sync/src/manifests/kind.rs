@@ -114,8 +114,10 @@ fn lookup_cilium(version: &str, kind: &str) -> Lookup {
     match kind {
         "CiliumBGPPeeringPolicy" => Lookup::Skipped(unknown(
             full,
-            "Cilium removed it in 1.19; write a CiliumBGPClusterConfig (nodeSelector, localASN, peers), a \
-             CiliumBGPPeerConfig (timers, families) and a CiliumBGPAdvertisement (PodCIDR, Service), all cilium.io/v2",
+            "Cilium removed it in 1.19; write, all cilium.io/v2: a CiliumBGPClusterConfig (nodeSelector; each virtual \
+             router as an instance with localASN and peers, peerAddress without its /32), a CiliumBGPPeerConfig \
+             (timers, families) and a CiliumBGPAdvertisement (exportPodCIDR: type PodCIDR; serviceSelector: type \
+             Service, addresses [LoadBalancerIP])",
         )),
         "CiliumBGPPeerPolicy" => Lookup::Skipped(unknown(
             full,
@@ -126,9 +128,17 @@ fn lookup_cilium(version: &str, kind: &str) -> Lookup {
             kind: full,
             instead: "until LB IPAM is there, write the address into status.loadBalancer.ingress of the Service",
         }),
+        "CiliumEgressGatewayPolicy" if version != "v2" => Lookup::Skipped(unknown(
+            full,
+            "write apiVersion: cilium.io/v2, and spec.destinationCIDRs, which it requires",
+        )),
         "CiliumPodIPPool" | "CiliumL2AnnouncementPolicy" | "CiliumEgressGatewayPolicy" => {
-            Lookup::Skipped(Reason::KindNotRead { kind: full, instead: "a later release will" })
+            Lookup::Skipped(Reason::KindNotRead { kind: full, instead: "nothing here acts on it yet" })
         }
+        "CiliumBandwidthPolicy" => Lookup::Skipped(unknown(
+            full,
+            "no Cilium has it; write the annotation kubernetes.io/egress-bandwidth on the pods",
+        )),
         _ if looks_like_ours(kind) => Lookup::Skipped(unknown(
             full,
             "the BGP kinds are CiliumBGPClusterConfig, CiliumBGPPeerConfig, CiliumBGPAdvertisement and \

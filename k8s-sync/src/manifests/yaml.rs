@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number};
-use serde_saphyr::Spanned;
+use serde_saphyr::{MessageFormatter as _, Spanned};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -54,6 +54,7 @@ impl Node {
                 max_documents: 200_000,
                 max_events: 20_000_000,
                 max_nodes: 10_000_000,
+                max_recorded_anchor_events: 100_000,
             },
             with_snippet: false,
             strict_booleans: true,
@@ -64,7 +65,7 @@ impl Node {
         };
         serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
             let line = error.location().map_or(0, |location| location.line());
-            SyntaxError { line, text: one_line(&error.to_string()) }
+            SyntaxError { line, text: one_line(&describe(&error)) }
         })
     }
 
@@ -214,6 +215,15 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
+/// The parser's words without its place, which we say ourselves, and without advice to programmers.
+fn describe(error: &serde_saphyr::Error) -> String {
+    let text = serde_saphyr::UserMessageFormatter.format_message(error);
+    match error.location() {
+        Some(location) if location.column() > 1 => format!("{text} (column {})", location.column()),
+        _ => text.into_owned(),
+    }
+}
+
 /// Parsers like to explain over several lines; a log line and a status field have one.
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
@@ -247,6 +257,25 @@ mod tests {
         assert!(error.line >= 2, "{error:?}");
         let error = Node::parse("a: 1\nb: 2\na: 3\n").unwrap_err();
         assert_eq!(error.line, 3, "{error:?}");
+        assert_eq!(error.text, "duplicate mapping key `a` is not allowed here");
+        let error = Node::parse("a:\n\tb: 1\n").unwrap_err();
+        assert_eq!((error.line, error.text.contains("tabs")), (2, true), "{error:?}");
+    }
+
+    #[test]
+    fn anchors_are_followed_and_may_not_explode() {
+        let documents = Node::parse("a: &x {k: 1}\nb: *x\nc:\n  <<: *x\n  l: 2\n").unwrap();
+        assert_eq!(
+            documents[0].to_json(),
+            serde_json::json!({"a": {"k": 1}, "b": {"k": 1}, "c": {"k": 1, "l": 2}})
+        );
+        let mut text = "a: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let aliases = format!("*a{},", level - 1).repeat(10);
+            text.push_str(&format!("b{level}: &a{level} [{aliases}]\n"));
+        }
+        let error = Node::parse(&text).unwrap_err();
+        assert!(error.text.contains("too large or too complex"), "{error:?}");
     }
 
     #[test]

@@ -221,3 +221,122 @@ fn what_a_file_held_before_we_came_is_not_known() {
     lab.refresh();
     assert!(lab.directory.is_certain(), "it was right before, and that is in force");
 }
+
+#[test]
+fn a_link_that_leads_nowhere_removes_nothing() {
+    let mut lab = Lab::new();
+    lab.write("elsewhere/a.txt", &node("a"));
+    std::os::unix::fs::symlink("elsewhere/a.txt", lab.folder.path().join("a.yaml")).unwrap();
+    lab.refresh();
+    lab.remove("elsewhere/a.txt");
+    lab.refresh();
+    assert_eq!(lab.nodes(), ["a"]);
+    assert!(
+        lab.findings()[0].starts_with("FileUnreadable a.yaml: cannot be read (No such"),
+        "{:?}",
+        lab.findings()
+    );
+    lab.remove("a.yaml");
+    lab.refresh();
+    assert!(lab.nodes().is_empty() && lab.findings().is_empty());
+}
+
+#[test]
+fn links_in_a_circle_are_walked_once() {
+    let mut lab = Lab::new();
+    lab.write("a.yaml", &node("a"));
+    lab.write("deep/b.yaml", &node("b"));
+    for name in ["up", "up2", "up3"] {
+        std::os::unix::fs::symlink("..", lab.folder.path().join("deep").join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("loop.yaml", lab.folder.path().join("loop.yaml")).unwrap();
+    lab.refresh();
+    assert_eq!(lab.nodes(), ["a", "b"]);
+    let findings = lab.findings();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].starts_with("FileUnreadable loop.yaml"), "{findings:?}");
+}
+
+#[test]
+fn a_mounted_config_map_is_swapped_at_once() {
+    let mut lab = Lab::new();
+    lab.write("..1/a.yaml", &node("a"));
+    lab.write("..1/b.yaml", &node("b"));
+    let link = |from: &str, to: &str| std::os::unix::fs::symlink(from, lab.folder.path().join(to)).unwrap();
+    link("..1", "..data");
+    link("..data/a.yaml", "a.yaml");
+    link("..data/b.yaml", "b.yaml");
+    let root = lab.folder.path().to_owned();
+    lab.refresh();
+    assert_eq!(lab.nodes(), ["a", "b"]);
+    lab.write("..2/a.yaml", &node("c"));
+    std::os::unix::fs::symlink("..2", root.join("..new")).unwrap();
+    fs::rename(root.join("..new"), root.join("..data")).unwrap();
+    lab.refresh();
+    assert_eq!(lab.nodes(), ["b", "c"], "the link to b is still there");
+    lab.remove("b.yaml");
+    lab.refresh();
+    assert_eq!(lab.nodes(), ["c"]);
+    assert!(lab.findings().is_empty());
+}
+
+#[test]
+fn text_in_other_encodings() {
+    let mut lab = Lab::new();
+    let write = |file: &str, bytes: &[u8]| fs::write(lab.folder.path().join(file), bytes).unwrap();
+    write("bom.yaml", format!("\u{feff}{}", node("bom")).as_bytes());
+    write("crlf.yaml", node("crlf").replace('\n', "\r\n").as_bytes());
+    write("end.yaml", format!("---\n{}...\n---\n# nothing\n---\n", node("end")).as_bytes());
+    let wide: Vec<u8> = node("wide").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    write("wide.yaml", &[b"\xff\xfe", wide.as_slice()].concat());
+    write("latin.yaml", b"# one\n# Z\xfcrich\n");
+    lab.refresh();
+    assert_eq!(lab.nodes(), ["bom", "crlf", "end"]);
+    let findings = lab.findings();
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    assert!(findings[0].starts_with("Syntax latin.yaml:2: is not UTF-8 text"), "{findings:?}");
+    assert!(findings[1].starts_with("Syntax wide.yaml:1: is UTF-16 text; save it as UTF-8"), "{findings:?}");
+}
+
+#[test]
+fn text_that_changes_under_the_same_stamps_is_seen() {
+    let mut lab = Lab::new();
+    lab.write("a.yaml", &node("a"));
+    lab.refresh();
+    lab.write("a.yaml", &node("b"));
+    lab.refresh();
+    assert_eq!(lab.nodes(), ["b"], "same size, and on a coarse clock the same times");
+}
+
+#[test]
+fn of_a_large_file_only_what_changed_is_read_again() {
+    let config = |name: &str, odd: &str| {
+        format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumBGPPeerConfig\nmetadata: {{name: {name}}}\nspec:\n  ebgpMultihop: 2\n{odd}---\n"
+        )
+    };
+    let mut lab = Lab::new();
+    lab.write("a.yaml", &[config("a", ""), config("b", "  odd: 1\n"), config("c", "")].concat());
+    lab.refresh();
+    let held = |lab: &Lab, name: &str| Arc::clone(&lab.directory.snapshot().peer_configs[name]);
+    let line = |lab: &Lab, name: &str| {
+        let object = ObjectRef::cluster("CiliumBGPPeerConfig", name);
+        let line = |field| lab.directory.locate(&object, field).unwrap().line;
+        (line(None), line(Some("spec.ebgpMultihop")))
+    };
+    let (a, c) = (held(&lab, "a"), held(&lab, "c"));
+    assert_eq!((line(&lab, "a"), line(&lab, "c")), ((1, 5), (14, 18)));
+    assert!(lab.findings()[0].starts_with("UnknownField a.yaml:12:"), "{:?}", lab.findings());
+    lab.write(
+        "a.yaml",
+        &[config("a", ""), "# more\n".into(), config("b", "  odder: 1\n"), config("c", "")].concat(),
+    );
+    lab.refresh();
+    assert!(Arc::ptr_eq(&a, &held(&lab, "a")) && Arc::ptr_eq(&c, &held(&lab, "c")));
+    assert_eq!((line(&lab, "a"), line(&lab, "c")), ((1, 5), (15, 19)), "places move with the text");
+    assert!(lab.findings()[0].starts_with("UnknownField a.yaml:13:"), "{:?}", lab.findings());
+    lab.write("a.yaml", &[config("a", ""), config("b", ""), "a: [\n".into()].concat());
+    lab.refresh();
+    assert!(lab.findings()[0].starts_with("Syntax a.yaml:1"), "{:?}", lab.findings());
+    assert_eq!(lab.directory.snapshot().peer_configs.len(), 3);
+}

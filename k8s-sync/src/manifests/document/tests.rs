@@ -243,3 +243,28 @@ fn built_in_kinds_as_the_server_takes_them() {
     let names: Vec<_> = document.remarks.iter().map(|remark| remark.reason.name()).collect();
     assert_eq!(names, ["UnknownField", "WrongType"]);
 }
+
+#[test]
+fn a_wish_for_an_address_is_answered_with_what_to_write() {
+    let service = |rest: &str| {
+        one(&format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: s}}\nspec:\n  loadBalancerIP: 192.0.2.1\n{rest}"
+        ))
+    };
+    let document = service("");
+    assert!(document.object.is_some());
+    assert_eq!(remarks(&document), [(5, "spec.loadBalancerIP", "FieldIgnored")]);
+    let granted = service("status: {loadBalancer: {ingress: [{ip: 192.0.2.1}]}}\n");
+    assert!(granted.remarks.is_empty(), "{:?}", granted.remarks);
+}
+
+#[test]
+fn a_text_is_cut_where_documents_begin() {
+    let text = "a: 1\n---\nb: |\n  ---\n ---\n--- # c\n---d: 1\n--- x\r\n---";
+    let parts = split(text);
+    assert_eq!(parts.iter().map(|(_, part)| *part).collect::<String>(), text);
+    assert_eq!(parts.iter().map(|(before, _)| *before).collect::<Vec<_>>(), [0, 1, 5, 7, 8]);
+    assert_eq!(split("%YAML 1.2\n---\na: 1\n---\nb: 1\n").len(), 1);
+    assert_eq!(split(""), [(0, "")]);
+    assert_eq!(split("---\na: 1\n"), [(0, "---\na: 1\n")]);
+}
