@@ -1,6 +1,6 @@
 //! Prints what routes cost in the RIB: time and memory for 100,000 and 1,000,000 prefixes, with 100 sets of attributes, with
 //! one for six prefixes as in the Internet's table, and with every set distinct, from one sender to 1 and to 16 receivers;
-//! and what a policy of 10,000 statements costs.
+//! what a policy of 10,000 statements costs; and how long the owner of a RIB is kept by one page of a show command.
 //!
 //! ```text
 //! cargo run --release -p bgp-core --example rib_bench [PREFIXES]
@@ -56,6 +56,48 @@ fn main() {
         }
     }
     policies();
+    pages(100_000);
+}
+
+/// Pages of 512 as bgpd's API asks for them: the table, what a peer was sent, and a peer that sent nothing, whose pages look
+/// at many destinations for no entry.
+fn pages(size: u32) {
+    let context = DecodeContext::new(PeerKind::External);
+    let mut rib = empty();
+    let (sender, receiver, now) = (PeerId::new(0), PeerId::new(1), Time::from_nanos(1_000_000_000));
+    rib.peer_up(sender, peer(0), now);
+    rib.peer_up(receiver, peer(1), now);
+    for frame in &frames(size, size / 6) {
+        if let Ok(Message::Update(update)) = Message::decode(frame, &context) {
+            rib.handle_update(sender, &update, now);
+        }
+    }
+    while rib.poll_output(receiver, now).is_some() {}
+    let family = Family::IPV4_UNICAST;
+    walk("of the table", |after| rib.rib_page(family, after, 512).next);
+    walk("of what a peer was sent", |after| {
+        let page = rib.rib_page(family, after, 512);
+        for entry in &page.entries {
+            std::hint::black_box(rib.advertisement(receiver, &entry.prefix));
+        }
+        page.next
+    });
+    walk("of a peer that sent nothing", |after| rib.adj_in_page(receiver, family, after, 512).next);
+}
+
+fn walk(what: &str, mut page: impl FnMut(Option<IpNet>) -> Option<IpNet>) {
+    let (mut times, mut after) = (Vec::new(), None);
+    loop {
+        let start = cpu_time();
+        after = page(after);
+        times.push(cpu_time() - start);
+        if after.is_none() {
+            break;
+        }
+    }
+    times.sort_unstable();
+    let at = |percent: usize| times.get((times.len() - 1) * percent / 100).copied().unwrap_or_default();
+    println!("{} pages {what}: median {:?}, longest {:?}", times.len(), at(50), at(100));
 }
 
 /// One statement per service, as a Kubernetes node's export policy has them.
@@ -97,13 +139,7 @@ fn run(size: u32, sets: u32, receivers: u32) {
     let before = ALLOCATOR.now();
     ALLOCATOR.forget_peak();
 
-    let mut rib = Rib::new(RibConfig {
-        local_asn: 65_000,
-        router_id: Ipv4Addr::new(10, 0, 0, 1),
-        cluster_id: Ipv4Addr::new(10, 0, 0, 1),
-        maximum_paths: 1,
-        multipath_relax: false,
-    });
+    let mut rib = empty();
     let sender = PeerId::new(0);
     let now = Time::from_nanos(1_000_000_000);
     for number in 0..=receivers {
@@ -159,6 +195,16 @@ fn run(size: u32, sets: u32, receivers: u32) {
         octets(peak),
         down.as_secs_f64() * 1e3,
     );
+}
+
+fn empty() -> Rib {
+    Rib::new(RibConfig {
+        local_asn: 65_000,
+        router_id: Ipv4Addr::new(10, 0, 0, 1),
+        cluster_id: Ipv4Addr::new(10, 0, 0, 1),
+        maximum_paths: 1,
+        multipath_relax: false,
+    })
 }
 
 /// UPDATE messages for `size` prefixes, neighbouring ones with different attributes, as a full table comes.
