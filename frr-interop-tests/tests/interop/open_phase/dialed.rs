@@ -256,7 +256,7 @@ fn connections() {
             let running: Vec<_> = scripts.iter().enumerate().map(spawn).collect();
             running
                 .into_iter()
-                .filter_map(|script| script.join().unwrap_or(Some("a panic".to_owned())))
+                .filter_map(|script| script.join().unwrap_or_else(|_| Some("a panic".to_owned())))
                 .collect()
         });
         println!("open-connections: {} cases, {} wrong", scripts.len(), wrong.len());
