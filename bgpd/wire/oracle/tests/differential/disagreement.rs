@@ -43,6 +43,11 @@ pub(crate) const KNOWN: &[Disagreement] = &[
         },
     },
     Disagreement {
+        what: "Partial bit where it cannot be",
+        reason: "RFC 7606 §3 c: an error are the Optional and Transitive bits. They look at all of RFC 4271 §4.3.",
+        applies: |parts, ours, theirs| ours.class < theirs.class && has_odd_partial(parts),
+    },
+    Disagreement {
         what: "flags of MP_REACH_NLRI and MP_UNREACH_NLRI",
         reason: "RFC 7606 §3 c: treat-as-withdraw, and the prefixes could be read. They reset the session.",
         applies: |parts, ours, theirs| {
@@ -104,7 +109,7 @@ pub(crate) const NOT_STRUCTURE: &[&str] = &[
 
 /// Whether a message has something NetGauze does not read although it is well-formed.
 pub(crate) fn beyond_netgauze(parts: &Parts, ours: &Reading) -> bool {
-    // It wants confederation segments to be something else, and prefixes to be unicast. RFC 4271 §6.3 wants the latter
+    // It wants confederation segments to be something else, the Partial bit only where it can be, and prefixes to be unicast. RFC 4271 §6.3 wants the latter
     // logged and ignored one by one, which is the speaker's business here.
     let multicast = |prefix: &IpNet| match prefix {
         IpNet::V4(prefix) => prefix.broadcast() >= Ipv4Addr::new(224, 0, 0, 0),
@@ -114,7 +119,15 @@ pub(crate) fn beyond_netgauze(parts: &Parts, ours: &Reading) -> bool {
     let mut prefixes = content
         .into_iter()
         .flat_map(|content| content.announced.iter().map(|(prefix, _)| prefix).chain(&content.withdrawn));
-    has_segment(parts, 3) || has_segment(parts, 4) || prefixes.any(multicast)
+    has_segment(parts, 3) || has_segment(parts, 4) || has_odd_partial(parts) || prefixes.any(multicast)
+}
+
+/// Whether the Partial bit is set on an attribute that is not optional transitive.
+fn has_odd_partial(parts: &Parts) -> bool {
+    let odd = |attribute: &Attribute| {
+        attribute.flags & 0x20 != 0 && matches!(attribute.code, 1..=6 | 9 | 10 | 14 | 15)
+    };
+    parts.attributes.iter().any(odd)
 }
 
 /// Whether any AS path has a segment of this type at its front.
