@@ -203,3 +203,49 @@ impl RunningInstance {
 fn thread_name(instance: &str) -> String {
     format!("bgp {instance}").chars().take(15).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::time::{Duration, Instant};
+
+    use bgp_core::config::{PeerConfig, SpeakerConfig, SpeakerSettings};
+
+    use super::*;
+
+    /// A peer that refuses connections, dialled again every second.
+    fn refused_peer() -> InstanceConfig {
+        let refused =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("bound");
+        let mut settings = SpeakerSettings::new("busy", 65001, Ipv4Addr::new(10, 0, 0, 1));
+        let mut peer = PeerConfig::new("p", refused.ip(), Some(65002));
+        (peer.port, peer.timers.connect_retry) = (refused.port(), 1);
+        settings.peers.push(peer);
+        InstanceConfig { speaker: SpeakerConfig::new(settings).expect("valid"), listen: Vec::new() }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn timers_run_however_much_is_asked() {
+        let (running, _ended) = RunningInstance::start(refused_peer(), 1, Clock::start()).expect("a thread");
+        let end = Instant::now() + Duration::from_secs(10);
+        let failures = |handle: &InstanceHandle| {
+            handle.snapshot().peers.first().map(|peer| peer.counters.connect_failures)
+        };
+        let askers: Vec<_> = (0..2 * MAILBOX)
+            .map(|_| {
+                let handle = running.handle.clone();
+                tokio::spawn(async move {
+                    while failures(&handle) < Some(2) && Instant::now() < end {
+                        handle.inspect(|_, _| ()).await.expect("it runs");
+                    }
+                })
+            })
+            .collect();
+        for asker in askers {
+            asker.await.expect("no panic");
+        }
+        assert!(failures(&running.handle) >= Some(2), "dialled only once: {:?}", failures(&running.handle));
+        running.handle.stop(StopMode::Graceful { text: None }).await.expect("it runs");
+        assert!(running.join().await);
+    }
+}
