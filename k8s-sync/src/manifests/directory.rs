@@ -66,6 +66,9 @@ struct File {
 /// Device, inode, size, and the times of the last change of text and inode: while they stay, the text does.
 type Stamp = (u64, u64, u64, (i64, i64), (i64, i64));
 
+/// The lines of a file before a part of it, and the part's documents.
+type Part = (u64, Arc<Vec<Document>>);
+
 #[derive(Clone, Debug)]
 struct Held {
     object: Object,
@@ -311,7 +314,7 @@ impl File {
     }
 
     /// The documents of a text part by part, each with the number of lines before it; known parts are not read again.
-    fn read_parts(&mut self, text: &str) -> Result<Vec<(u64, Arc<Vec<Document>>)>, SyntaxError> {
+    fn read_parts(&mut self, text: &str) -> Result<Vec<Part>, SyntaxError> {
         let (mut parts, mut known) = (Vec::new(), HashMap::new());
         for (before, part) in document::split(text) {
             let hash = hash(part.as_bytes());

@@ -54,7 +54,7 @@ impl Node {
                 max_documents: 200_000,
                 max_events: 20_000_000,
                 max_nodes: 10_000_000,
-                max_recorded_anchor_events: 100_000,
+                max_recorded_anchor_events: 50_000,
             },
             with_snippet: false,
             strict_booleans: true,
@@ -291,6 +291,34 @@ mod tests {
     fn a_large_cluster_in_one_file() {
         let text = "a: {b: [1, 2, 3]}\n---\n".repeat(3000);
         assert_eq!(Node::parse(&text).unwrap().len(), 3000);
+    }
+
+    #[test]
+    fn errors_repeat_no_value() {
+        for value in [
+            "*hunter2",
+            "!hunter2 x",
+            "@hunter2",
+            "`hunter2",
+            "%hunter2",
+            "{hunter2",
+            "\"hunter2",
+            "&hunter2",
+            "- hunter2",
+            "\"\\hunter2\"",
+            "hunter2: a: b",
+            "[hunter2: *hunter2]",
+            "!!int hunter2",
+            "!!binary hunter2",
+            "|9hunter2",
+            "!!float hunter2",
+            "&a *hunter2",
+        ] {
+            let text = format!("kind: Secret\nstringData:\n  password: {value}\n");
+            if let Err(error) = Node::parse(&text) {
+                assert!(!error.text.contains("hunter2"), "{value}: {error:?}");
+            }
+        }
     }
 
     #[test]
