@@ -201,9 +201,10 @@ impl Groups {
     /// read everything; and whoever still reads messages of a group before stays where it is, or it could gather more of
     /// them with every change of group.
     fn merge(&mut self, env: &mut Environment<'_>, id: GroupId) {
-        let Some(group) = self.group(id).filter(|group| group.is_settled()) else { return };
-        let fits = |other: &&Group| other.id != id && other.is_settled() && other.key == group.key;
-        let Some(other) = self.list.iter().find(fits) else { return };
+        let Some(group) = self.group(id) else { return };
+        // The key first: whether a group is settled takes a look at every member, and every member asks.
+        let fits = |other: &&Group| other.id != id && other.key == group.key && other.is_settled();
+        let Some(other) = self.list.iter().find(fits).filter(|_| group.is_settled()) else { return };
         let (from, into) =
             if group.members.len() > other.members.len() { (other, group) } else { (group, other) };
         let (from, into) = if from.has_been_read() { (from.id, into.id) } else { (into.id, from.id) };
