@@ -20,8 +20,8 @@ const STABLE: Duration = Duration::from_secs(30);
 /// So many failures in a row are let pass before connections from the peer are refused for a while after the next.
 const TOLERATED: u32 = 4;
 /// How long connections are refused then. Much shorter than an idle hold can be: two speakers that hold each other idle and
-/// refuse each other meanwhile would never meet.
-const REFUSAL: Duration = Duration::from_secs(5);
+/// refuse each other meanwhile would never meet, and one session a second costs nothing, however it fails.
+const REFUSAL: Duration = Duration::from_secs(1);
 /// Doubling stops here at the latest; a second doubled so often is longer than any cap.
 const MAX_DOUBLINGS: u32 = 31;
 
