@@ -198,3 +198,37 @@ async fn dying_changes_nothing_and_a_new_bgpd_is_told_everything() {
     lab.agent = start_agent(lab.folder.path());
     lab.until(&["10.5.0.0/24"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_links_lead_to_takes_effect_within_a_second_too() {
+    let lab = Lab::new();
+    let elsewhere = |name: &str| lab.folder.path().join(name);
+    fs::write(lab.manifest("bgp.yaml"), BGP).unwrap();
+    fs::write(elsewhere("node.yaml"), node("10.1.0.0/24")).unwrap();
+    std::os::unix::fs::symlink("../node.yaml", lab.manifest("node.yaml")).unwrap();
+    lab.until(&["10.1.0.0/24"]).await;
+    fs::write(elsewhere("node.yaml"), node("10.2.0.0/24")).unwrap();
+    let took = lab.until(&["10.2.0.0/24"]).await;
+    assert!(took < WITHIN, "an edit behind a link took {took:?}");
+
+    // As editors save: a new file takes the name.
+    fs::write(elsewhere("new"), node("10.3.0.0/24")).unwrap();
+    fs::rename(elsewhere("new"), elsewhere("node.yaml")).unwrap();
+    let took = lab.until(&["10.3.0.0/24"]).await;
+    assert!(took < WITHIN, "a file that replaced another behind a link took {took:?}");
+
+    // As kubelet updates a mounted ConfigMap: one link below all the others is swapped.
+    let data = |name: &str| lab.manifest(name);
+    fs::create_dir(data("..1")).unwrap();
+    fs::write(data("..1/node.yaml"), node("10.4.0.0/24")).unwrap();
+    std::os::unix::fs::symlink("..1", data("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/node.yaml", data(".link")).unwrap();
+    fs::rename(data(".link"), data("node.yaml")).unwrap();
+    lab.until(&["10.4.0.0/24"]).await;
+    fs::create_dir(data("..2")).unwrap();
+    fs::write(data("..2/node.yaml"), node("10.5.0.0/24")).unwrap();
+    std::os::unix::fs::symlink("..2", data("..data_tmp")).unwrap();
+    fs::rename(data("..data_tmp"), data("..data")).unwrap();
+    let took = lab.until(&["10.5.0.0/24"]).await;
+    assert!(took < WITHIN, "a ConfigMap's update took {took:?}");
+}
