@@ -150,6 +150,30 @@ fn second_try(star: &Star, address: &str) -> Result<()> {
     peer.expect(UPDATE, SOON).map(drop)
 }
 
+/// A peer that makes its mistake again and again is turned away at the door for a second each time, not for longer.
+fn seventh_try(star: &Star, address: &str) -> Result<()> {
+    let mut longest = Duration::ZERO;
+    for _ in 0..7 {
+        let since = Instant::now();
+        loop {
+            let mut peer = RawPeer::connect_from(star.peer(1)?, address, BGPD)?;
+            // It may be turned away before it says anything.
+            let _ = peer.send_bytes(&open(3, 65_001, 90, LOWER, &PARAMETERS));
+            let (code, subcode, _) = peer.expect_notification(SOON)?;
+            if (code, subcode) == (2, 1) {
+                break;
+            }
+            // RFC 4486: Connection Rejected.
+            ensure!((code, subcode) == (6, 5), "NOTIFICATION {code}/{subcode}");
+            sleep(Duration::from_millis(100));
+        }
+        longest = longest.max(since.elapsed());
+    }
+    println!("heard again after at most {longest:.3?}");
+    ensure!(longest < Duration::from_secs(2), "{longest:?}");
+    Ok(())
+}
+
 /// A peer that connects and goes without a word, and one that goes in the middle of its OPEN.
 fn gone_without_a_word(star: &Star, address: &str) -> Result<()> {
     drop(RawPeer::connect_from(star.peer(1)?, address, BGPD)?);
@@ -232,6 +256,7 @@ fn connections() {
         ("octet by octet", true, byte_by_byte),
         ("hold timer", true, hold_timer),
         ("second try", true, second_try),
+        ("seventh try", true, seventh_try),
         ("gone without a word", true, gone_without_a_word),
     ];
     run("open-connections", &["raw"], |star| {
