@@ -137,7 +137,7 @@ reasons! {
     /// The node runs no BGP.
     Info NodeNotSelected => "no CiliumBGPClusterConfig selects the node, so it runs no BGP";
     /// There is no Node of this name.
-    Error NodeUnknown => "there is no Node or CiliumNode of this name; its addresses and pod CIDRs are unknown";
+    Error NodeUnknown => "there is no Node or CiliumNode of this name, so its addresses and pod CIDRs are unknown; write one, or give --node the name that it has";
     /// An instance without an ASN.
     Error MissingLocalAsn { instance: String } => "instance {instance} has no localASN and does not run; write localASN in the CiliumBGPClusterConfig or in the CiliumBGPNodeConfigOverride of the node";
     /// A name that bgpd cannot carry, a reserved ASN, and the like.
@@ -153,7 +153,7 @@ reasons! {
 
     // Peers.
     /// A peer without an address.
-    Error PeerAddressMissing { peer: String } => "peer {peer} has no peerAddress and is left out";
+    Error PeerAddressMissing { peer: String } => "peer {peer} is left out: it has no peerAddress; write it";
     /// A peer address that is none.
     Error PeerAddressInvalid { peer: String, value: String, problem: &'static str } => "peer {peer} is left out: {value:?} {problem}";
     /// Two peers with the same address.
@@ -191,7 +191,7 @@ reasons! {
     /// A selector that selects no advertisement.
     Warning AdvertisementsNotFound => "no CiliumBGPAdvertisement has labels that match";
     /// An advertisement type that is not there yet.
-    Error AdvertisementTypeNotSupported { kind: &'static str } => "type {kind} is not supported yet and advertises nothing";
+    Error AdvertisementTypeNotSupported { kind: &'static str } => "type {kind} is not supported yet and advertises nothing; PodCIDR and Service are supported";
     /// A Service advertisement without options.
     Error ServiceOptionsMissing => "type Service needs service.addresses; the entry advertises nothing";
     /// An advertisement without selector.
@@ -205,7 +205,7 @@ reasons! {
     /// An aggregate that is a default route.
     Warning AggregateIsDefaultRoute { prefix: IpNet } => "a length of 0 advertises the default route {prefix}";
     /// The node has no pod CIDR.
-    Info NoPodCidr => "the node has no pod CIDR; PodCIDR advertises nothing";
+    Info NoPodCidr => "the node has no pod CIDR, so PodCIDR advertises nothing; a CNI that assigns them writes spec.podCIDRs of the Node";
     /// A pod CIDR that is none.
     Error PodCidrInvalid { value: String } => "{value:?} is no CIDR and is not advertised";
 

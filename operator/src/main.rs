@@ -26,7 +26,8 @@ struct Cli {
 enum Command {
     /// Print the CiliumBGPNodeConfigs and conditions that a directory of manifests leads to.
     ///
-    /// Findings go to standard error, one per line. The exit code is 1 if one of them is an error, 0 otherwise.
+    /// Findings go to standard error, one per line, with the errors and warnings that the nodes' agents would report. The exit
+    /// code is 1 if one of them is an error, 0 otherwise.
     Plan(PlanArgs),
 }
 

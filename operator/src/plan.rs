@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use k8s_sync::Options;
 use k8s_sync::conditions::ObjectConditions;
 use k8s_sync::manifests::Directory;
-use k8s_sync::report::{Report, Severity};
-use k8s_sync::translate::node_configs;
+use k8s_sync::report::{Finding, Reason, Report, Severity};
+use k8s_sync::translate::{LocalNode, intent_for_node, node_configs};
 use serde_json::{Value, json};
 
 /// Objects to write and everything there is to say about them.
@@ -31,9 +31,14 @@ pub(crate) fn plan(manifests: &Path, secrets_namespace: Option<String>) -> anyho
     let options = Options { secrets_namespace, ..Options::default() };
     let mut directory = Directory::new(manifests);
     directory.refresh(Timestamp::now());
-    let plan = node_configs(&directory.snapshot(), &options);
+    let snapshot = directory.snapshot();
+    let plan = node_configs(&snapshot, &options);
     let mut report = directory.report().clone();
     report.merge(plan.report);
+    for (node, config) in plan.node_configs.iter().chain(&plan.foreign) {
+        let found = intent_for_node(&snapshot, Some(config), &LocalNode::named(node), &options).report;
+        report.extend(found.iter().filter(|finding| concerns_all(finding)).cloned());
+    }
     report.locate(|object, field| directory.locate(object, field));
     let mut objects = Vec::new();
     for config in plan.node_configs.values() {
@@ -44,6 +49,12 @@ pub(crate) fn plan(manifests: &Path, secrets_namespace: Option<String>) -> anyho
     }
     objects.extend(plan.conditions.iter().map(status_of));
     Ok(Plan { objects, report })
+}
+
+/// Whether what a node's agent will say is a mistake of the manifests. That a service has no endpoint on one node is not,
+/// and the addresses of its interfaces only the node itself knows.
+fn concerns_all(finding: &Finding) -> bool {
+    finding.severity() < Severity::Info && !matches!(finding.reason, Reason::SourceInterfaceUnusable { .. })
 }
 
 fn status_of(conditions: &ObjectConditions) -> Value {
@@ -126,6 +137,32 @@ spec: {bgpInstances: [{name: i, localASN: 65001, peers: [{name: p, peerAddress: 
         fs::write(folder.path().join("b.yaml"), printed).unwrap();
         let second = plan(folder.path(), None).unwrap();
         assert_eq!(first.objects, second.objects, "{}", second.report);
+    }
+
+    #[test]
+    fn what_only_the_agents_would_refuse_is_said_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let more = "apiVersion: cilium.io/v2
+kind: CiliumBGPPeerConfig
+metadata: {name: none}
+spec: {transport: {sourceInterface: eth7}, families: [{afi: ipv4, safi: unicast, advertisements: {}}]}
+---
+apiVersion: cilium.io/v2
+kind: CiliumBGPAdvertisement
+metadata: {name: odd}
+spec: {advertisements: [{advertisementType: PodCIDR, attributes: {localPreference: -5}}]}
+";
+        let node = "metadata: {name: w1}\nstatus: {addresses: [{type: InternalIP, address: 192.0.2.9}]}";
+        let manifests = MANIFESTS.replace("metadata: {name: w1}", node);
+        fs::write(folder.path().join("a.yaml"), format!("{manifests}---\n{more}")).unwrap();
+        let printed = plan(folder.path(), None).unwrap().report.to_string();
+        assert!(!printed.contains("SourceInterfaceUnusable"), "{printed}");
+        let manifests =
+            format!("{manifests}---\n{}", more.replace("transport: {sourceInterface: eth7}, ", ""));
+        fs::write(folder.path().join("a.yaml"), manifests).unwrap();
+        let plan = plan(folder.path(), None).unwrap();
+        assert!(plan.report.to_string().contains("LocalPreferenceOutOfRange"), "{}", plan.report);
+        assert!(plan.has_errors());
     }
 
     #[test]

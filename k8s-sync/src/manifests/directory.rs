@@ -133,7 +133,8 @@ impl Directory {
             Err(error) => scan.unreadable.push((PathBuf::from("."), error)),
         }
         for (directory, error) in scan.unreadable {
-            let reason = Reason::DirectoryUnreadable { error: error.to_string() };
+            let path = self.root.join(if directory == Path::new(".") { Path::new("") } else { &directory });
+            let reason = Reason::DirectoryUnreadable { error: format!("{}: {error}", path.display()) };
             report.add(Finding::at(directory, 0, reason));
         }
         let in_force = if changed { Some(self.resolve(now)) } else { None };
