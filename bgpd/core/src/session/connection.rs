@@ -61,13 +61,10 @@ impl Conn {
         self.negotiated = Some(negotiated);
     }
 
-    /// Longest message accepted on this connection. We offer extended messages to everybody; a peer that does not offer
-    /// them has no use for them, and is held to RFC 4271 §4.1 (RFC 8654 §4).
-    pub(crate) fn max_len(&self) -> usize {
-        match &self.negotiated {
-            Some(Negotiated { extended_message: true, .. }) => MAX_EXTENDED_LEN,
-            _ => MAX_LEN,
-        }
+    /// Longest message accepted on this connection. We offer extended messages to everybody, and it is the listener's
+    /// offer that counts (RFC 8654 §4): a peer that sends one after its OPEN is within its rights, whatever it offers.
+    pub(crate) const fn max_len(&self) -> usize {
+        if self.negotiated.is_some() { MAX_EXTENDED_LEN } else { MAX_LEN }
     }
 }
 
