@@ -32,6 +32,8 @@ pub(crate) struct DirectoryWatch {
     sender: Sender<()>,
     armed: Option<Armed>,
     second_look: bool,
+    /// What kept us from watching, said once however often we try again.
+    complaint: Option<String>,
 }
 
 /// A watch in the kernel, and the directory it was set on.
@@ -45,7 +47,7 @@ struct Armed {
 impl DirectoryWatch {
     pub(crate) fn new(root: &Path) -> Self {
         let (sender, events) = mpsc::channel();
-        Self { root: root.to_owned(), events, sender, armed: None, second_look: false }
+        Self { root: root.to_owned(), events, sender, armed: None, second_look: false, complaint: None }
     }
 
     /// Sets or renews the watch. To be called before each reading of the directory, so that nothing falls between.
@@ -59,7 +61,7 @@ impl DirectoryWatch {
         }
     }
 
-    fn watch(&self, identity: (u64, u64)) -> Option<Armed> {
+    fn watch(&mut self, identity: (u64, u64)) -> Option<Armed> {
         let (sender, root, lost) = (self.sender.clone(), self.root.clone(), Arc::new(AtomicBool::new(false)));
         let root_went = Arc::clone(&lost);
         let on_event = move |event: notify::Result<notify::Event>| {
@@ -79,10 +81,17 @@ impl DirectoryWatch {
             Ok(Armed { _watcher: watcher, identity, lost })
         });
         match armed {
-            Ok(armed) => Some(armed),
+            Ok(armed) => {
+                self.complaint = None;
+                Some(armed)
+            }
             Err(error) => {
-                let directory = self.root.display();
-                tracing::warn!(%directory, %error, "cannot watch the manifests; reading them again and again instead");
+                let error = error.to_string();
+                if self.complaint.as_ref() != Some(&error) {
+                    let directory = self.root.display();
+                    tracing::warn!(%directory, error, "cannot watch the manifests; looking at them every 0.3 s instead");
+                }
+                self.complaint = Some(error);
                 None
             }
         }
@@ -177,5 +186,20 @@ mod tests {
         watch.arm();
         fs::read(&file).unwrap();
         assert!(watch.events.recv_timeout(Duration::from_millis(300)).is_err());
+    }
+
+    #[test]
+    fn a_watch_that_fails_is_said_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(std::sync::Mutex::new(fs::File::create(&log).unwrap()))
+            .finish();
+        let mut watch = DirectoryWatch::new(&folder.path().join("none"));
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(watch.watch((0, 0)).is_none() && watch.watch((0, 0)).is_none());
+        });
+        let text = fs::read_to_string(log).unwrap();
+        assert_eq!(text.matches("cannot watch").count(), 1, "{text}");
     }
 }
