@@ -70,7 +70,7 @@ pub(super) const ROWS: &[Row] = &[
     row("type 6 in Established", External, ToldWith(1, 3, &[6]), || established_then(header(6, 19, &[]))),
     row("an UPDATE of 4,096 octets", External, Established, || established_then(update(4096))),
     // RFC 8654 §4: only a listener that has not advertised the capability refuses, and rutter advertises it to everybody.
-    row("an UPDATE of 4,097 octets from a peer that does not read such itself", External, Established, || {
+    row("an UPDATE of 4,097 octets from a peer that offers none", External, Established, || {
         established_then(update(4097))
     }),
     row("an UPDATE of 65,535 octets with the capability", External, Established, || {
