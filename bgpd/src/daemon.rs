@@ -16,10 +16,14 @@ use crate::config::file::{ConfigErrors, ConfigFile};
 use crate::http::server::{ApiSocket, ApiTcp, OpenError};
 use crate::http::{self, ApiState};
 use crate::instance::StopMode;
+use crate::intents::Owner;
 use crate::logging::{self, LogControl};
 use crate::options::{DEFAULT_SOCKET, Options};
+use crate::state::{Earlier, Keeper};
 use crate::supervisor::{self, IntentError, SupervisorHandle};
 
+/// The state file, beside the socket.
+const STATE_FILE: &str = "bgpd.state.json";
 /// How long clients of the API may take to finish when bgpd stops.
 const API_STOP_LIMIT: Duration = Duration::from_secs(1);
 
@@ -143,7 +147,13 @@ impl Daemon {
             None => None,
         };
         let clock = Clock::start();
-        let supervisor = supervisor::start(clock, hostname(file));
+        let state = options.state.clone().unwrap_or_else(|| path.with_file_name(STATE_FILE));
+        let earlier = Earlier::read(&state);
+        let supervisor = supervisor::start(clock, hostname(file), &earlier, Keeper::new(state));
+        if options.config.is_none() {
+            // It had a file before, perhaps; now nobody speaks for it.
+            supervisor.excuse(Owner::file()).await;
+        }
         let state = ApiState { supervisor: supervisor.clone(), clock };
         let stop_api = CancellationToken::new();
         let router = http::router(state);

@@ -18,4 +18,5 @@ pub mod logging;
 pub mod metrics;
 pub mod options;
 pub mod sockopt;
+pub mod state;
 pub mod supervisor;

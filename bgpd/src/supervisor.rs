@@ -5,7 +5,7 @@
 
 mod changes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use crate::config::resolve::{InstanceConfig, ResolveError, resolve};
 use crate::instance::{InstanceHandle, RunningInstance, StopMode};
 use crate::intents::Owner;
 use crate::intents::store::IntentStore;
+use crate::state::{Earlier, HEARTBEAT, Keeper};
 
 /// Orders that may wait.
 const MAILBOX: usize = 16;
@@ -64,6 +65,10 @@ enum Order {
     Delete {
         owner: Owner,
         reply: oneshot::Sender<Option<Applied>>,
+    },
+    Excuse {
+        owner: Owner,
+        reply: oneshot::Sender<()>,
     },
     Get {
         owner: Owner,
@@ -113,6 +118,11 @@ impl SupervisorHandle {
     /// Forgets an owner. `None` if there is none of this name.
     pub async fn delete(&self, owner: Owner) -> Option<Applied> {
         self.ask(|reply| Order::Delete { owner, reply }).await.flatten()
+    }
+
+    /// Does not wait for an owner that was there before a restart.
+    pub async fn excuse(&self, owner: Owner) {
+        let _done = self.ask(|reply| Order::Excuse { owner, reply }).await;
     }
 
     /// What an owner wants.
@@ -172,11 +182,19 @@ struct Supervisor {
     directory: Arc<ArcSwap<Directory>>,
     generation: u64,
     restart_at: Option<Instant>,
+    /// What the bgpd before had.
+    earlier: Earlier,
+    /// Owners that had an intent before a restart and have not put one since.
+    awaited: BTreeSet<String>,
+    /// Instances that ended by a bug: their peers keep their routes for a while.
+    crashed: BTreeSet<String>,
+    keeper: Keeper,
+    beat_at: Instant,
 }
 
-/// Starts the supervisor on the current runtime, without any intent.
+/// Starts the supervisor on the current runtime, without any intent. `earlier` is what the bgpd before left.
 #[must_use]
-pub fn start(clock: Clock, hostname: Option<String>) -> SupervisorHandle {
+pub fn start(clock: Clock, hostname: Option<String>, earlier: &Earlier, keeper: Keeper) -> SupervisorHandle {
     let (orders, mailbox) = mpsc::channel(MAILBOX);
     let directory = Arc::new(ArcSwap::from_pointee(Directory::new()));
     let supervisor = Supervisor {
@@ -189,6 +207,11 @@ pub fn start(clock: Clock, hostname: Option<String>) -> SupervisorHandle {
         directory: Arc::clone(&directory),
         generation: 0,
         restart_at: None,
+        awaited: earlier.owners(),
+        earlier: earlier.clone(),
+        crashed: BTreeSet::new(),
+        keeper,
+        beat_at: Instant::now() + HEARTBEAT,
     };
     tokio::spawn(supervisor.run(mailbox));
     SupervisorHandle { orders, directory }
@@ -197,10 +220,12 @@ pub fn start(clock: Clock, hostname: Option<String>) -> SupervisorHandle {
 impl Supervisor {
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         loop {
-            let deadline = [self.store.next_expiry(), self.restart_at].into_iter().flatten().min();
+            let due = [self.store.next_expiry(), self.restart_at, Some(self.beat_at)];
+            let deadline = due.into_iter().flatten().min();
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(Order::Stop { mode, reply }) => {
+                        self.keeper.remove();
                         self.stop(mode).await;
                         let _gone = reply.send(());
                         return;
@@ -231,6 +256,10 @@ impl Supervisor {
             Order::Delete { owner, reply } => {
                 let _gone = reply.send(self.delete(&owner).await);
             }
+            Order::Excuse { owner, reply } => {
+                self.heard(&owner).await;
+                let _gone = reply.send(());
+            }
             Order::Get { owner, reply } => {
                 let _gone = reply.send(self.store.get(&owner));
             }
@@ -257,6 +286,7 @@ impl Supervisor {
         }
         self.store.put(owner.clone(), intent, Instant::now());
         let changes = self.apply().await;
+        self.heard(&owner).await;
         let conflicts: Vec<Conflict> =
             self.conflicts.iter().filter(|conflict| conflict.loser == owner.as_str()).cloned().collect();
         report(&owner, "intent applied", &changes);
@@ -266,7 +296,18 @@ impl Supervisor {
         Ok(Applied { changes, conflicts })
     }
 
+    /// An owner has said what it wants. After the last one that was there before a restart, the instances are told.
+    async fn heard(&mut self, owner: &Owner) {
+        if self.awaited.remove(owner.as_str()) && self.awaited.is_empty() {
+            for one in self.followed.values() {
+                // One that has ended waits for nothing.
+                let _ended = one.running.handle.intent_complete().await;
+            }
+        }
+    }
+
     async fn delete(&mut self, owner: &Owner) -> Option<Applied> {
+        self.heard(owner).await;
         if !self.store.remove(owner) {
             return None;
         }
@@ -276,6 +317,10 @@ impl Supervisor {
     }
 
     async fn deadline(&mut self) {
+        if self.beat_at <= Instant::now() {
+            self.beat_at = Instant::now() + HEARTBEAT;
+            self.keeper.beat();
+        }
         let gone = self.store.expire(Instant::now());
         let restart = self.restart_at.is_some_and(|at| at <= Instant::now());
         if gone.is_empty() && !restart {
@@ -322,7 +367,7 @@ impl Supervisor {
             match self.followed.get_mut(&name) {
                 None => {
                     changes.push(whole_instance(&name, Effect::Added, &instance));
-                    self.begin(name, instance, config);
+                    self.begin(name, instance, config).await;
                 }
                 Some(followed) => match followed.running.handle.configure(config).await {
                     Ok(peers) => {
@@ -335,13 +380,21 @@ impl Supervisor {
             }
         }
         self.publish_directory();
+        // Owners that are still awaited would be so again.
+        let summaries = self.store.summaries(Instant::now());
+        let owners = summaries.into_iter().map(|summary| summary.owner).chain(self.awaited.clone()).collect();
+        self.keeper.save(owners, self.followed.values().map(|followed| &*followed.intent));
         changes
     }
 
-    fn begin(&mut self, name: String, intent: Arc<Instance>, config: InstanceConfig) {
+    async fn begin(&mut self, name: String, intent: Arc<Instance>, config: InstanceConfig) {
+        let restarting = self.crashed.remove(&name) || self.earlier.continues(&intent);
         let seed = RandomState::new().build_hasher().finish();
-        match RunningInstance::start(config, seed, self.clock) {
+        match RunningInstance::start(config, seed, self.clock, restarting) {
             Ok((running, ended)) => {
+                if self.awaited.is_empty() {
+                    let _ended = running.handle.intent_complete().await;
+                }
                 self.generation += 1;
                 let generation = self.generation;
                 let ended_name = name.clone();
@@ -371,6 +424,7 @@ impl Supervisor {
             "the instance ended although it is wanted; starting it again"
         );
         self.publish_directory();
+        self.crashed.insert(name.to_owned());
         self.restart_at = Some(Instant::now() + RESTART_PAUSE);
     }
 

@@ -37,6 +37,9 @@ pub struct SpeakerSettings {
     pub maximum_paths: u8,
     /// Paths of equal AS_PATH length but different content may be multipath together.
     pub multipath_relax: bool,
+    /// What this speaker does not forward itself goes on without it: when it crashes or restarts, forwarding for its routes
+    /// stays as it was (the F bit of RFC 4724).
+    pub forwarding_preserved: bool,
     /// Neighbours.
     pub peers: Vec<PeerConfig>,
     /// Routes this speaker originates, at most one per prefix.
@@ -56,6 +59,7 @@ impl SpeakerSettings {
             hostname: None,
             maximum_paths: 1,
             multipath_relax: false,
+            forwarding_preserved: false,
             peers: Vec::new(),
             routes: Vec::new(),
         }

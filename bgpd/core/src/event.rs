@@ -10,10 +10,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_wire::{Family, Notification, cease};
+use bgp_wire::{Family, FamilySet, Notification, cease};
 use bytes::Bytes;
 
 use crate::config::Password;
+use crate::gr::helper::SweepCause;
 use crate::ids::{ConnId, PeerId};
 use crate::reason::Reason;
 use crate::session::State;
@@ -320,6 +321,24 @@ pub enum EventKind {
     EndOfRib {
         /// In which family.
         family: Family,
+    },
+    /// The session ended and the peer may be back: its routes stay in use (RFC 4724 §4.2).
+    StaleKept {
+        /// Of which families.
+        families: FamilySet,
+        /// How many.
+        routes: u32,
+        /// How long the peer is waited for.
+        within: Duration,
+    },
+    /// Routes that were kept and not sent again are gone.
+    StaleSwept {
+        /// Of which family.
+        family: Family,
+        /// How many.
+        routes: u32,
+        /// Why now.
+        cause: SweepCause,
     },
     /// The peer asked for our routes again.
     RefreshRequested {

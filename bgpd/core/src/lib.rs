@@ -21,6 +21,7 @@
 
 pub mod config;
 mod event;
+mod gr;
 mod ids;
 pub mod policy;
 mod reason;
@@ -36,6 +37,7 @@ pub use event::{
     AcceptRefusal, Action, CloseReason, Command, CommandRefusal, ConfigChange, ConfigEffect, ConfigField,
     Connect, Endpoints, Event, EventKind, SEND_QUEUE_LEN, Transmit,
 };
+pub use gr::helper::SweepCause;
 pub use ids::{ConnId, PeerId};
 pub use reason::Reason;
 pub use session::State;

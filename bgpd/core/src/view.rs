@@ -70,6 +70,12 @@ pub struct PeerView<'a> {
     pub last_connect_failure: Option<&'a (Time, Arc<str>)>,
     /// Families for which the peer sent End-of-RIB in this session.
     pub end_of_rib_received: FamilySet,
+    /// Families of which stale routes are kept (RFC 4724).
+    pub stale: FamilySet,
+    /// Until when the peer has to be back, or they go.
+    pub restart_deadline: Option<Time>,
+    /// Until when it has to have sent them again, now that it is back.
+    pub stale_deadline: Option<Time>,
 }
 
 /// Why a peer stays in Idle.

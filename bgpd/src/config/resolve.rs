@@ -49,6 +49,8 @@ pub fn resolve(instance: &intent::Instance, hostname: Option<&str>) -> Result<In
     settings.hostname = hostname.map(str::to_owned);
     settings.maximum_paths = instance.maximum_paths.unwrap_or(1);
     settings.multipath_relax = instance.multipath_relax;
+    // No route of bgpd's is in the kernel yet: what forwards is not bgpd, and goes on without it.
+    settings.forwarding_preserved = true;
     settings.peers = instance.peers.iter().map(peer).collect::<Result<_, _>>()?;
     settings.routes = instance.routes.iter().map(route).collect::<Result<_, _>>()?;
     Ok(InstanceConfig { speaker: SpeakerConfig::new(settings)?, listen: listen(instance) })

@@ -329,7 +329,8 @@ fn available(snapshot: &InstanceSnapshot, entry: &RibEntry) -> Option<Route> {
     let eligible = entry.paths.iter().filter(|path| path.standing.is_eligible());
     let one = |path: &PathView| {
         let best = path.standing == Standing::Best;
-        shown(snapshot, entry.prefix, &path.attributes, path.received_at, best)
+        let shown = shown(snapshot, entry.prefix, &path.attributes, path.received_at, best);
+        Path { stale: path.stale, ..shown }
     };
     let paths: Vec<Path> = eligible.map(one).collect();
     (!paths.is_empty()).then(|| route(snapshot, String::new(), entry.prefix, paths))

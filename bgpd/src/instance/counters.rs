@@ -59,7 +59,10 @@ impl InstanceCounters {
             EventKind::MalformedUpdate { withdrawn: true, .. } => counters.updates_withdrawn += 1,
             EventKind::MalformedUpdate { withdrawn: false, .. } => counters.updates_discarded_attributes += 1,
             EventKind::PrefixLimit { .. } => counters.prefix_limit += 1,
-            EventKind::EndOfRib { .. } | EventKind::RefreshRequested { .. } => {}
+            EventKind::EndOfRib { .. }
+            | EventKind::StaleKept { .. }
+            | EventKind::StaleSwept { .. }
+            | EventKind::RefreshRequested { .. } => {}
         }
     }
 

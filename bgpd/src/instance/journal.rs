@@ -67,6 +67,22 @@ pub(super) fn record(speaker: &Speaker, event: &Event, gone: Option<IpAddr>) {
         EventKind::EndOfRib { family } => {
             tracing::debug!(instance, peer, address, %family, "End-of-RIB received")
         }
+        EventKind::StaleKept { families, routes, within } => {
+            let seconds = within.as_secs();
+            tracing::info!(
+                instance,
+                peer,
+                address,
+                ?families,
+                routes,
+                seconds,
+                "its routes are kept while it restarts"
+            );
+        }
+        EventKind::StaleSwept { family, routes, cause } => {
+            let cause = cause.label();
+            tracing::info!(instance, peer, address, %family, routes, cause, "stale routes removed");
+        }
         EventKind::RefreshRequested { family } => {
             tracing::info!(instance, peer, address, %family, "the peer asked for our routes again");
         }

@@ -56,6 +56,8 @@ pub enum Request {
         /// Whether it was done.
         reply: oneshot::Sender<Result<(), CommandRefusal>>,
     },
+    /// All owners that had routes here before a restart have given them again.
+    IntentComplete,
     /// End.
     Stop(StopMode),
 }
@@ -149,6 +151,14 @@ impl InstanceHandle {
         answer.await.map_err(|_dropped| Stopped)
     }
 
+    /// Says that all owners have given what they had before a restart.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn intent_complete(&self) -> Result<(), Stopped> {
+        self.send(Request::IntentComplete).await
+    }
+
     /// Starts to end the instance.
     ///
     /// # Errors
@@ -174,11 +184,16 @@ pub struct RunningInstance {
 pub type Ended = oneshot::Receiver<()>;
 
 impl RunningInstance {
-    /// Starts an instance.
+    /// Starts an instance, or lets it take over from one that died a moment ago (`restarting`).
     ///
     /// # Errors
     /// The system's, if it gives no thread or no event queue.
-    pub fn start(config: InstanceConfig, seed: u64, clock: Clock) -> std::io::Result<(Self, Ended)> {
+    pub fn start(
+        config: InstanceConfig,
+        seed: u64,
+        clock: Clock,
+        restarting: bool,
+    ) -> std::io::Result<(Self, Ended)> {
         let name = Arc::clone(&config.speaker.name);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let published = Arc::new(ArcSwap::from_pointee(InstanceSnapshot::starting(&config.speaker, &clock)));
@@ -188,7 +203,10 @@ impl RunningInstance {
         let thread = thread::Builder::new().name(thread_name(&name)).spawn(move || {
             // Dropped, and so resolved, also when a bug unwinds the thread.
             let _end: oneshot::Sender<()> = end;
-            runtime.block_on(async move { Owner::new(config, seed, clock, publisher).run(mailbox).await });
+            runtime.block_on(async move {
+                let owner = Owner::new(config, seed, clock, publisher, restarting);
+                owner.run(mailbox).await;
+            });
         })?;
         Ok((Self { handle: InstanceHandle { name, requests, published }, thread }, ended))
     }

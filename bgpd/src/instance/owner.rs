@@ -68,16 +68,26 @@ pub(super) struct Owner {
     counters: InstanceCounters,
     publisher: Publisher,
     stopping: Option<Instant>,
+    /// The log has not said yet that the restart is over.
+    restarting: bool,
     more: bool,
 }
 
 impl Owner {
     /// A new instance. Call within its runtime.
     #[must_use]
-    pub(super) fn new(config: InstanceConfig, seed: u64, clock: Clock, publisher: Publisher) -> Self {
+    pub(super) fn new(
+        config: InstanceConfig,
+        seed: u64,
+        clock: Clock,
+        publisher: Publisher,
+        restarting: bool,
+    ) -> Self {
+        let begin = if restarting { Speaker::restarting } else { Speaker::new };
         let mut owner = Self {
             clock,
-            speaker: Speaker::new(config.speaker.clone(), seed, clock.now()),
+            speaker: begin(config.speaker.clone(), seed, clock.now()),
+            restarting,
             listeners: Listeners::default(),
             connections: HashMap::new(),
             dials: HashMap::new(),
@@ -90,6 +100,10 @@ impl Owner {
             stopping: None,
             more: false,
         };
+        if restarting {
+            let instance = &*config.speaker.name;
+            tracing::info!(instance, "graceful restart: routes are advertised when all are known again");
+        }
         owner.listen(&config);
         owner.pump();
         owner
@@ -143,6 +157,7 @@ impl Owner {
             Request::Command { command, reply } => {
                 let _gone = reply.send(self.speaker.handle_command(command, self.clock.now()));
             }
+            Request::IntentComplete => self.speaker.handle_intent_complete(self.clock.now()),
             Request::Stop(mode) => self.stop(mode),
         }
         self.publisher.mark_urgent();
@@ -484,6 +499,12 @@ impl Owner {
     }
 
     fn report(&mut self) {
+        if self.restarting && !self.speaker.is_restarting() {
+            self.restarting = false;
+            let instance = &*self.speaker.config().name;
+            tracing::info!(instance, "the graceful restart is over, routes are advertised");
+            self.publisher.mark_urgent();
+        }
         while let Some(event) = self.speaker.poll_event() {
             self.counters.count(&event);
             let gone = self.publisher.address_of(event.peer);

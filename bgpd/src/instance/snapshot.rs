@@ -109,13 +109,19 @@ pub struct PeerSnapshot {
     pub dumped: bool,
     /// Families whose End-of-RIB came in.
     pub end_of_rib_received: FamilySet,
+    /// Families of which stale routes are kept (RFC 4724).
+    pub stale: FamilySet,
+    /// Until when it has to be back, or they go.
+    pub restart_deadline: Option<Time>,
+    /// Until when it has to have sent them again, now that it is back.
+    pub stale_deadline: Option<Time>,
     /// What happened to it.
     pub counters: Arc<PeerCounters>,
     /// Its routes, by negotiated or else configured family.
     pub families: Vec<(Family, FamilyRoutes)>,
 }
 
-/// Routes of one peer and family. All zero while the session is down.
+/// Routes of one peer and family. All zero while the session is down, unless routes of it are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FamilyRoutes {
     /// Prefixes in the Adj-RIB-In.
@@ -212,6 +218,12 @@ impl PeerSnapshot {
         self.families.iter().find(|(one, _)| *one == family).map(|(_, counters)| counters)
     }
 
+    /// Until when stale routes of the peer stay, unless it sends them again.
+    #[must_use]
+    pub fn stale_until(&self) -> Option<Time> {
+        self.restart_deadline.or(self.stale_deadline)
+    }
+
     fn new(view: &PeerView<'_>, speaker: &Speaker, counters: &InstanceCounters, last: Option<&Self>) -> Self {
         let families = match view.negotiated {
             Some(negotiated) if view.state == State::Established => negotiated.families,
@@ -247,8 +259,13 @@ impl PeerSnapshot {
                 .last_reset
                 .map(|reset| share(reset, last.and_then(|last| last.last_reset.as_ref()))),
             last_connect_failure: view.last_connect_failure.cloned(),
-            dumped: view.state == State::Established && !speaker.rib().has_output(view.id),
+            dumped: view.state == State::Established
+                && !speaker.is_restarting()
+                && !speaker.rib().has_output(view.id),
             end_of_rib_received: view.end_of_rib_received,
+            stale: view.stale,
+            restart_deadline: view.restart_deadline,
+            stale_deadline: view.stale_deadline,
             counters: counters.peer(view.id),
             families: families
                 .iter()

@@ -13,7 +13,7 @@ use super::decision::select;
 use super::interner::AttrId;
 use super::loc::{FamilyRib, Judges, contenders};
 use super::path::{LOCAL, Paths, Standing};
-use super::peer::PathCounters;
+use super::peer::{Gone, PathCounters};
 use super::{Rib, family_index};
 
 type Counts<K> = HashMap<K, u32, FixedState>;
@@ -54,11 +54,22 @@ impl Rib {
             for path in found.paths.as_slice() {
                 paths += 1;
                 if path.peer != LOCAL && !self.peers.contains_key(&path.peer) {
-                    return Err(format!("{prefix} has a path from {:?}, which is down", path.peer));
+                    return Err(format!("{prefix} has a path from {:?}, which is gone", path.peer));
                 }
                 *held.entry(path.received).or_default() += 1;
                 *held.entry(path.effective).or_default() += 1;
-                counted.entry(path.peer).or_default().add(path.standing.reason());
+                let gone = Gone { reason: path.standing.reason(), stale: path.stale };
+                counted.entry(path.peer).or_default().add_gone(gone);
+                let source = self.peers.get(&path.peer);
+                if path.stale && source.is_none_or(|peer| !peer.kept.contains(rib.family)) {
+                    return Err(format!(
+                        "{prefix} has a stale path from {:?}, of which none are kept",
+                        path.peer
+                    ));
+                }
+                if !path.stale && source.is_some_and(|peer| !peer.up) {
+                    return Err(format!("{prefix} has a fresh path from {:?}, which is down", path.peer));
+                }
             }
             let standings = self.standings(&found.paths);
             let actual: Vec<_> = found.paths.as_slice().iter().map(|path| path.standing).collect();
@@ -121,7 +132,7 @@ impl Rib {
         }
         for (id, peer) in &self.peers {
             let member = rib.groups.group_of(*id).is_some();
-            if member != peer.params.families.contains(rib.family) {
+            if member != (peer.up && peer.params.families.contains(rib.family)) {
                 return Err(format!("{id:?} is in a group of {}: {member}", rib.family));
             }
         }

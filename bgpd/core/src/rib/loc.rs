@@ -18,7 +18,7 @@ use super::decision::{Contender, MultipathRule, Selection, select};
 use super::interner::{AttrId, Interner};
 use super::nexthop::{NextHopState, NextHops};
 use super::path::{Path, Standing};
-use super::peer::{Peers, Source};
+use super::peer::{Gone, Peers, Source};
 use super::table::{DestId, Destination, Table};
 
 /// Everything about one family.
@@ -61,8 +61,10 @@ pub(super) enum Replaced {
     Nothing,
     /// An equal one: nothing changed.
     Equal,
-    /// Another one, of this standing.
-    Path(Standing),
+    /// An equal one that was stale and is not any more.
+    Refreshed,
+    /// Another one.
+    Path(Gone),
 }
 
 impl FamilyRib {
@@ -87,8 +89,9 @@ impl FamilyRib {
     ) -> Replaced {
         let Some(id) = self.table.find_or_insert(prefix) else { return Replaced::Equal };
         let Some(destination) = self.table.get_mut(id) else { return Replaced::Equal };
-        if destination.paths.of(arrival.peer).is_some_and(|old| arrival.equals(old)) {
-            return Replaced::Equal;
+        let same = destination.paths.as_mut_slice().iter_mut().find(|old| old.peer == arrival.peer);
+        if let Some(old) = same.filter(|old| arrival.equals(old)) {
+            return if std::mem::take(&mut old.stale) { Replaced::Refreshed } else { Replaced::Equal };
         }
         let before = best_of(destination);
         interner.hold(arrival.received, 1);
@@ -99,29 +102,29 @@ impl FamilyRib {
         self.decide(judges, interner, id, before);
         let Some(old) = old else { return Replaced::Nothing };
         release(interner, &old);
-        Replaced::Path(old.standing)
+        Replaced::Path(gone(&old))
     }
 
-    /// Takes a peer's path out. Gives back how it stood.
+    /// Takes a peer's path out. Gives back how it was counted.
     pub(super) fn remove(
         &mut self,
         judges: Judges<'_>,
         interner: &mut Interner,
         prefix: &IpNet,
         peer: PeerId,
-    ) -> Option<Standing> {
+    ) -> Option<Gone> {
         let id = self.table.find(prefix)?;
         self.remove_at(judges, interner, id, peer)
     }
 
-    /// Takes a peer's path to a known destination out. Gives back how it stood.
+    /// Takes a peer's path to a known destination out. Gives back how it was counted.
     pub(super) fn remove_at(
         &mut self,
         judges: Judges<'_>,
         interner: &mut Interner,
         id: DestId,
         peer: PeerId,
-    ) -> Option<Standing> {
+    ) -> Option<Gone> {
         let destination = self.table.get_mut(id)?;
         let before = best_of(destination);
         let old = destination.paths.remove(peer)?;
@@ -130,7 +133,7 @@ impl FamilyRib {
         self.decide(judges, interner, id, before);
         self.table.remove_if_unused(id);
         release(interner, &old);
-        Some(old.standing)
+        Some(gone(&old))
     }
 
     /// Puts a path in again after its import was looked at again. Its time of arrival stays.
@@ -192,6 +195,7 @@ impl Arrival {
             effective: self.effective,
             received_at: self.at,
             standing: self.standing,
+            stale: false,
         }
     }
 
@@ -255,6 +259,10 @@ fn decide_among(judges: Judges<'_>, interner: &Interner, paths: &mut [Path]) -> 
         }
     }
     changed
+}
+
+const fn gone(path: &Path) -> Gone {
+    Gone { reason: path.standing.reason(), stale: path.stale }
 }
 
 fn release(interner: &mut Interner, path: &Path) {

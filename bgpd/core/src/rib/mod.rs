@@ -17,12 +17,14 @@
 //! | `decision`, `nexthop` | the best path |
 //! | `loc` | changing a destination: the one place where all of the above meet |
 //! | `adj_out/` | update groups |
+//! | `retain` | paths of a peer that restarts: kept, swept |
 //! | `reconsider` | looking at paths again when configuration, policy or next hops changed |
 //! | `reason` | every refusal and choice by name |
 //! | `view` | pages for `show` and `explain` |
 //! | `check` | the invariants, recomputed |
 //!
-//! Invariants, which [`Rib::check`] recomputes from scratch: every path has a live source; the standing of every path is
+//! Invariants, which [`Rib::check`] recomputes from scratch: every path has a source that is live or expected
+//! back; the standing of every path is
 //! what the decision process says; a group with nothing left to send has on the wire exactly the export of every best
 //! path; all counts add up.
 
@@ -38,6 +40,7 @@ mod path;
 mod peer;
 mod reason;
 mod reconsider;
+mod retain;
 mod table;
 mod view;
 
@@ -45,7 +48,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Weak};
 
-use bgp_wire::{Family, NextHop, PathAttributes, Update};
+use bgp_wire::{Family, FamilySet, NextHop, PathAttributes, Update};
 use bytes::Bytes;
 use ipnet::IpNet;
 
@@ -146,12 +149,15 @@ impl Rib {
     /// A session reached Established. The peer is sent everything it may have, and then End-of-RIB for each family.
     pub fn peer_up(&mut self, peer: PeerId, params: PeerParams, now: Time) {
         debug_assert_ne!(peer, LOCAL, "this number stands for the speaker itself");
-        if self.peers.contains_key(&peer) {
+        if self.peers.get(&peer).is_some_and(|known| !known.is_same_speaker(&params)) {
             self.peer_down(peer, now);
         }
         let import = params.import.as_ref().map(|policy| self.compile(policy));
         let export = params.export.as_ref().map(|policy| self.compile(policy));
-        let state = Peer { params, import, export, counters: Default::default(), next_family: 0 };
+        let known = self.peers.remove(&peer);
+        let (kept, counters) =
+            known.map_or((FamilySet::EMPTY, Default::default()), |known| (known.kept, known.counters));
+        let state = Peer { params, up: true, kept, import, export, counters, next_family: 0 };
         for family in &mut self.families {
             if state.params.families.contains(family.family) {
                 let key = GroupKey::new(&state, family.family);
@@ -159,27 +165,16 @@ impl Rib {
             }
         }
         self.peers.insert(peer, state);
+        if !kept.is_empty() {
+            // Policy, limits or our addresses may be others than before.
+            self.import_again(|path| path.peer == peer);
+        }
     }
 
-    /// A session ended. All routes of the peer go, and nothing is sent to it any more.
-    pub fn peer_down(&mut self, peer: PeerId, _now: Time) {
-        let Some(state) = self.peers.get(&peer) else { return };
-        let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
-        for (family, counters) in self.families.iter_mut().zip(&state.counters) {
-            family.groups.leave(&mut family.table, &mut self.interner, peer);
-            let mut left = counters.received;
-            let ids = 0..family.table.end();
-            for id in ids {
-                if left == 0 {
-                    break;
-                }
-                if family.remove_at(judges, &mut self.interner, id, peer).is_some() {
-                    left -= 1;
-                }
-            }
-        }
-        self.peers.remove(&peer);
-        self.policies.retain(|policy| policy.strong_count() > 0);
+    /// A session ended, or its peer is not expected back any more. All routes of the peer go, stale or not, and nothing is
+    /// sent to it any more.
+    pub fn peer_down(&mut self, peer: PeerId, now: Time) {
+        self.peer_down_stale(peer, FamilySet::EMPTY, now);
     }
 
     /// Takes the routes of one UPDATE in.
@@ -297,8 +292,8 @@ impl Rib {
         let (mut seen, mut gone) = (0, peer::PathCounters::default());
         for prefix in prefixes {
             seen += 1;
-            if let Some(standing) = family.remove(judges, &mut self.interner, &prefix, peer) {
-                gone.add(standing.reason());
+            if let Some(path) = family.remove(judges, &mut self.interner, &prefix, peer) {
+                gone.add_gone(path);
             }
         }
         let family = family.family;
@@ -315,7 +310,8 @@ impl Rib {
         prefixes: impl Iterator<Item = IpNet>,
         now: Time,
     ) -> (u32, u32) {
-        let Some(peer) = self.peers.get(&id).filter(|peer| peer.params.families.contains(family)) else {
+        let exchanges = |peer: &&Peer| peer.up && peer.params.families.contains(family);
+        let Some(peer) = self.peers.get(&id).filter(exchanges) else {
             return (0, 0);
         };
         let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
@@ -330,10 +326,11 @@ impl Rib {
             let arrival = Arrival { peer: id, received, effective, standing, at: now };
             match rib.insert(judges, &mut self.interner, &prefix, arrival) {
                 Replaced::Equal => {}
+                Replaced::Refreshed => gone.stale += 1,
                 Replaced::Nothing => came.add(standing.reason()),
                 Replaced::Path(old) => {
                     came.add(standing.reason());
-                    gone.add(old.reason());
+                    gone.add_gone(old);
                 }
             }
         }

@@ -25,6 +25,8 @@ pub(super) struct Path {
     pub(super) received_at: Time,
     /// What the decision process makes of it.
     pub(super) standing: Standing,
+    /// Its session ended, and the peer has not sent it again since (RFC 4724 §4.2).
+    pub(super) stale: bool,
 }
 
 /// The peer of routes that this speaker originates.
@@ -153,6 +155,7 @@ mod tests {
             effective: AttrId::mark(0),
             received_at: Time::from_nanos(nanos),
             standing: Standing::Eligible,
+            stale: false,
         }
     }
 

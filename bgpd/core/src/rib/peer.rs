@@ -1,7 +1,7 @@
-//! What the RIB knows about an established peer.
+//! What the RIB knows about a peer that is established, or was and is expected back.
 //!
-//! Invariant: a peer is in the RIB exactly from `peer_up` to `peer_down`, and every path but our own belongs to a peer
-//! that is in the RIB.
+//! Invariant: a peer is in the RIB from `peer_up` to `peer_down`, or after `peer_down_stale` until the last of its families
+//! was swept; every path but our own belongs to a peer that is in the RIB, and to one that is down only while it is stale.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -83,10 +83,14 @@ impl PeerParams {
     }
 }
 
-/// An established peer.
+/// A peer that is established, or was and is expected back.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) params: PeerParams,
+    /// Its session is established.
+    pub(super) up: bool,
+    /// Families of which stale paths are kept.
+    pub(super) kept: FamilySet,
     pub(super) import: Option<Arc<CompiledPolicy>>,
     pub(super) export: Option<Arc<CompiledPolicy>>,
     /// Paths in the Adj-RIB-In per family, in the order of the RIB's families.
@@ -100,6 +104,15 @@ pub(super) struct Peer {
 pub(super) struct PathCounters {
     pub(super) received: u32,
     pub(super) ineligible: [u32; Ineligible::ALL.len()],
+    /// Stale ones among those received.
+    pub(super) stale: u32,
+}
+
+/// A path that went away, as far as it was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone {
+    pub(super) reason: Option<Ineligible>,
+    pub(super) stale: bool,
 }
 
 impl PathCounters {
@@ -118,6 +131,7 @@ impl PathCounters {
     /// Counts all of `other` in.
     pub(super) fn add_all(&mut self, other: &Self) {
         self.received += other.received;
+        self.stale += other.stale;
         for (count, more) in self.ineligible.iter_mut().zip(other.ineligible) {
             *count += more;
         }
@@ -126,12 +140,19 @@ impl PathCounters {
     /// Counts all of `other` out.
     pub(super) fn subtract_all(&mut self, other: &Self) {
         self.received = self.received.saturating_sub(other.received);
+        self.stale = self.stale.saturating_sub(other.stale);
         for (count, less) in self.ineligible.iter_mut().zip(other.ineligible) {
             *count = count.saturating_sub(less);
         }
     }
 
-    /// Counts a path that went away.
+    /// Counts a path that is to be counted out.
+    pub(super) fn add_gone(&mut self, gone: Gone) {
+        self.add(gone.reason);
+        self.stale += u32::from(gone.stale);
+    }
+
+    /// Counts a path whose reason is another one now.
     pub(super) fn subtract(&mut self, reason: Option<Ineligible>) {
         self.received = self.received.saturating_sub(1);
         if let Some(count) = reason.and_then(|reason| self.ineligible.get_mut(reason.index())) {

@@ -121,7 +121,7 @@ impl Rib {
     }
 
     /// Imports the paths that `wanted` says yes to once more, and makes the decision about their destinations again.
-    fn import_again(&mut self, wanted: impl Fn(&Path) -> bool) {
+    pub(super) fn import_again(&mut self, wanted: impl Fn(&Path) -> bool) {
         for (position, rib) in self.families.iter_mut().enumerate() {
             let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
             let (mut imports, mut changes) = (Imports::default(), Vec::new());

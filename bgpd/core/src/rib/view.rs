@@ -65,6 +65,8 @@ pub struct PathView {
     pub selection: Option<SelectionReason>,
     /// The statement of the import policy that rejected it, if a statement did.
     pub rejected_by: Option<Arc<str>>,
+    /// The session it came over ended, and the peer has not sent it again since (RFC 4724).
+    pub stale: bool,
     /// Why the route exists, for a route of our own.
     pub origin: Option<Arc<str>>,
 }
@@ -103,6 +105,8 @@ pub struct PeerCounters {
     pub received: u32,
     /// Those that take part in the decision.
     pub accepted: u32,
+    /// Those received that are stale (RFC 4724).
+    pub stale: u32,
     /// Prefixes in the Adj-RIB-Out, on the wire.
     pub advertised: u32,
     /// Those received that take no part, in the order of [`Ineligible::ALL`].
@@ -226,13 +230,14 @@ impl Rib {
         })
     }
 
-    /// Numbers of a peer. None while it is down.
+    /// Numbers of a peer. None while it is down, unless routes of it are kept.
     #[must_use]
     pub fn counters(&self, peer: PeerId, family: Family) -> Option<PeerCounters> {
         let counters = self.peers.get(&peer)?.counters.get(family_index(family))?;
         Some(PeerCounters {
             received: counters.received,
             accepted: counters.accepted(),
+            stale: counters.stale,
             advertised: self.family(family)?.groups.advertised(peer),
             ineligible: counters.ineligible,
         })
@@ -319,6 +324,7 @@ impl Rib {
             standing: path.standing,
             selection: None,
             rejected_by: self.rejected_by(prefix, path),
+            stale: path.stale,
             origin: self
                 .local
                 .get(prefix)

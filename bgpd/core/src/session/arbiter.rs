@@ -55,9 +55,11 @@ impl Peer {
         now: Time,
     ) {
         for side in Side::BOTH {
-            let cause = Cause { reason: reason.clone(), notification: Some(notification.clone()) };
+            let notification = Some(self.final_notification(side, notification));
+            let cause = Cause { reason: reason.clone(), notification };
             self.feed(side, Input::Stop, cause, shared, now);
         }
+        self.routes_given_up(shared, now);
     }
 
     pub(crate) fn dial(&mut self, shared: &mut Shared, now: Time) {
@@ -167,6 +169,7 @@ impl Peer {
                 self.conn_timer(side, timer, shared, now);
             }
         }
+        self.restart_timeout(shared, now);
         if self.retry.take_if(|at| *at <= now).is_some() {
             if self.dialed.state == State::Connect {
                 let text: Arc<str> = "no answer".into();

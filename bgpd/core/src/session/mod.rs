@@ -12,6 +12,7 @@
 //! | [`arbiter`] | dials, accepts and closes, and what they mean for the other slot |
 //! | [`receive`] | messages that came in |
 //! | [`outbound`] | messages that go out, and back-pressure |
+//! | [`graceful`] | what the machines of graceful restart are told and do |
 //! | [`history`] | what happened lately |
 //! | [`shared`] | what all sessions of a speaker share |
 
@@ -20,6 +21,7 @@ mod backoff;
 pub(crate) mod collision;
 mod connection;
 mod fsm;
+mod graceful;
 mod history;
 mod inbound;
 mod negotiate;

@@ -7,9 +7,7 @@
 //! Invariants: no UPDATE is pulled while the driver holds [`SEND_QUEUE_LEN`] octets or more for the connection; while it
 //! holds any, the send hold timer (RFC 9687) runs and is restarted only by progress.
 
-use bgp_wire::{
-    Capability, ExtendedNextHop, Family, GracefulRestart, KEEPALIVE, Notification, Open, RouteRefresh,
-};
+use bgp_wire::{Capability, ExtendedNextHop, Family, KEEPALIVE, Notification, Open, RouteRefresh};
 use bytes::Bytes;
 
 use crate::event::{EventKind, SEND_QUEUE_LEN, Transmit};
@@ -34,15 +32,7 @@ impl Peer {
             capabilities.push(Capability::ExtendedNextHop(vec![tuple]));
         }
         capabilities.push(Capability::ExtendedMessage);
-        if let Some(restart) = self.config.graceful_restart {
-            // No family: we keep no forwarding state over a restart, and say so (RFC 4724 §3).
-            capabilities.push(Capability::GracefulRestart(GracefulRestart {
-                restart_state: false,
-                notification: false,
-                restart_time: restart.restart_time,
-                families: Vec::new(),
-            }));
-        }
+        capabilities.extend(self.restart_capability(shared));
         capabilities.push(Capability::FourOctetAs(shared.config.local_asn));
         if let Some(host) = shared.config.hostname.clone() {
             capabilities.push(Capability::Fqdn { host, domain: String::new() });
@@ -155,6 +145,9 @@ impl Peer {
 
     /// The next UPDATE, if the RIB has one and the driver has room for it.
     pub(crate) fn poll_update(&mut self, shared: &mut Shared, now: Time) -> Option<Transmit> {
+        if shared.restarting.is_deferring() {
+            return None;
+        }
         let side = self.established_side()?;
         let conn = self.slot(side).conn.as_ref()?;
         let id = conn.id;

@@ -14,6 +14,8 @@ use bgp_wire::{FamilySet, Notification, PeerKind};
 
 use crate::config::PeerConfig;
 use crate::event::{Action, Event, EventKind};
+use crate::gr::capability::Agreed;
+use crate::gr::helper::Helper;
 use crate::ids::PeerId;
 use crate::reason::Reason;
 use crate::rib::PeerParams;
@@ -76,6 +78,8 @@ pub(crate) struct Peer {
     pub(crate) last_update: Option<Time>,
     pub(crate) last_connect_failure: Option<(Time, Arc<str>)>,
     pub(crate) end_of_rib: FamilySet,
+    /// What becomes of its routes while it restarts.
+    pub(crate) helper: Helper,
     /// Families to send again once the RIB has nothing more to send.
     pub(crate) refresh_pending: FamilySet,
 }
@@ -110,6 +114,7 @@ impl Peer {
             last_update: None,
             last_connect_failure: None,
             end_of_rib: FamilySet::EMPTY,
+            helper: Helper::default(),
             refresh_pending: FamilySet::EMPTY,
         }
     }
@@ -164,10 +169,19 @@ impl Peer {
         if remote_asn == shared.config.local_asn { PeerKind::Internal } else { PeerKind::External }
     }
 
-    /// The earliest deadline.
-    pub(crate) fn next_deadline(&self) -> Option<Time> {
+    /// The earliest deadline of the session.
+    pub(crate) fn session_deadline(&self) -> Option<Time> {
         let conn = |slot: &Slot| slot.conn.as_ref().and_then(|conn| conn.timers.earliest());
         timers::earliest([self.retry, self.idle_hold, conn(&self.dialed), conn(&self.accepted)])
+    }
+
+    /// The earliest deadline of all, those of graceful restart included.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        timers::earliest([
+            self.session_deadline(),
+            self.helper.restart_deadline(),
+            self.helper.stale_deadline(),
+        ])
     }
 
     /// Puts an input into one slot's state machine and carries out what it asks for.
@@ -236,7 +250,7 @@ impl Peer {
                 }
             }
             Effect::Up => self.come_up(side, shared, now),
-            Effect::Down => self.go_down(shared, now),
+            Effect::Down => self.go_down(&cause.reason, shared, now),
         }
     }
 
@@ -261,7 +275,8 @@ impl Peer {
             enforce_first_as: true,
             max_prefixes: self.config.max_prefixes,
         };
-        shared.rib.peer_up(self.id, params, now);
+        let agreed = Agreed::of(&negotiated);
+        self.routes_up(params, &agreed, shared, now);
         shared.established.insert(self.id);
         self.last_negotiated = Some(negotiated);
         self.established_at = Some(now);
@@ -274,8 +289,8 @@ impl Peer {
         }
     }
 
-    fn go_down(&mut self, shared: &mut Shared, now: Time) {
-        shared.rib.peer_down(self.id, now);
+    fn go_down(&mut self, reason: &Reason, shared: &mut Shared, now: Time) {
+        self.routes_down(reason, shared, now);
         shared.established.remove(&self.id);
         self.last_uptime = self.established_at.take().map_or(Duration::ZERO, |at| now - at);
         self.dropped_count += 1;

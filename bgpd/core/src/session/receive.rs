@@ -177,6 +177,9 @@ impl Peer {
             self.end_of_rib.insert(family);
             self.emit(EventKind::EndOfRib { family }, shared);
         }
+        if let Some(family) = update.end_of_rib {
+            self.routes_complete(family, shared, now);
+        }
         if let Some(family) = outcome.limit_exceeded {
             self.pass_prefix_limit(family, shared, now);
         }

@@ -12,6 +12,7 @@ use rand_pcg::Pcg32;
 
 use crate::config::SpeakerConfig;
 use crate::event::{Action, Event, Transmit};
+use crate::gr::restarting::Restarting;
 use crate::ids::{ConnId, PeerId};
 use crate::rib::Rib;
 use crate::session::collision::{Identity, Side};
@@ -23,6 +24,8 @@ pub(crate) type ConnMap = HashMap<ConnId, (PeerId, Side), foldhash::fast::FixedS
 pub(crate) struct Shared {
     pub(crate) config: SpeakerConfig,
     pub(crate) rib: Rib,
+    /// Whether we restart. While we do, no UPDATE leaves.
+    pub(crate) restarting: Restarting,
     pub(crate) rng: Pcg32,
     pub(crate) actions: VecDeque<Action>,
     pub(crate) transmits: VecDeque<Transmit>,
@@ -36,10 +39,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: SpeakerConfig, rib: Rib, rng: Pcg32) -> Self {
+    pub(crate) fn new(config: SpeakerConfig, rib: Rib, restarting: Restarting, rng: Pcg32) -> Self {
         Self {
             config,
             rib,
+            restarting,
             rng,
             actions: VecDeque::new(),
             transmits: VecDeque::new(),

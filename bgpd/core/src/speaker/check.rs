@@ -52,12 +52,17 @@ impl Speaker {
                 ));
             }
         }
+        peer.helper.check()?;
+        let (kept, says) = (self.shared.rib.kept(peer.id), peer.helper.kept());
+        if kept != says {
+            return Err(format!("stale routes of {kept:?} are kept, the helper says {says:?}"));
+        }
         let connected = peer.dialed.conn.is_some() || peer.accepted.conn.is_some();
         if peer.run != Run::Enabled && connected {
             return Err(format!("{:?}, and has a connection", peer.run));
         }
         let listens = peer.config.passive && peer.dialed.state == State::Active;
-        if peer.run == Run::Enabled && !connected && !listens && peer.next_deadline().is_none() {
+        if peer.run == Run::Enabled && !connected && !listens && peer.session_deadline().is_none() {
             return Err(format!("in {} without a connection, it waits for nothing", peer.state()));
         }
         match (peer.wake, peer.next_deadline()) {

@@ -4,12 +4,14 @@
 //! two speakers agreed on when it began, or that decides which connection it runs on ([`ConfigField::needs_reset`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bgp_wire::{Notification, cease};
 use hashbrown::HashMap;
 
 use crate::config::{PeerConfig, SpeakerConfig};
 use crate::event::{ConfigChange, ConfigEffect, ConfigField};
+use crate::gr::restarting::Input;
 use crate::ids::PeerId;
 use crate::reason::Reason;
 use crate::rib::RibConfig;
@@ -79,6 +81,10 @@ impl Speaker {
         let id = PeerId::new(self.next_peer);
         self.next_peer += 1;
         let mut peer = Peer::new(id, config, now);
+        if let Some(restart) = peer.config.graceful_restart.filter(|_| peer.run == Run::Enabled) {
+            let within = Duration::from_secs(restart.restart_time.into());
+            self.shared.restarting.feed(Input::Expect(id, within), now);
+        }
         peer.start(Reason::Started, &mut self.shared, now);
         note_wake(&mut peer, &mut self.shared);
         self.peers.insert(id, peer);
@@ -141,11 +147,12 @@ impl Speaker {
 /// Applies changed fields to a session that goes on.
 fn soften(peer: &mut Peer, fields: &[ConfigField], shared: &mut Shared, now: Time) {
     let changed = |field| fields.contains(&field);
+    if changed(ConfigField::ImportPolicy) || changed(ConfigField::ExportPolicy) {
+        // Also of a peer that is down: its stale routes are judged like any other.
+        let (import, export) = (peer.config.import.clone(), peer.config.export.clone());
+        shared.rib.set_policies(peer.id, import, export, now);
+    }
     if peer.established_side().is_some() {
-        if changed(ConfigField::ImportPolicy) || changed(ConfigField::ExportPolicy) {
-            let (import, export) = (peer.config.import.clone(), peer.config.export.clone());
-            shared.rib.set_policies(peer.id, import, export, now);
-        }
         if changed(ConfigField::MaxPrefixes) {
             let exceeded = shared.rib.set_max_prefixes(peer.id, peer.config.max_prefixes);
             if let Some(family) = exceeded {

@@ -24,6 +24,7 @@ use crate::config::SpeakerConfig;
 use crate::event::{
     AcceptRefusal, Action, CloseReason, Command, CommandRefusal, ConfigChange, Endpoints, Event, Transmit,
 };
+use crate::gr::restarting::{Input, Restarting};
 use crate::ids::{ConnId, PeerId};
 use crate::reason::Reason;
 use crate::rib::Rib;
@@ -46,8 +47,20 @@ impl Speaker {
     /// A speaker that begins to dial its peers at once. All its randomness comes from `seed`.
     #[must_use]
     pub fn new(config: SpeakerConfig, seed: u64, now: Time) -> Self {
+        Self::start(config, seed, Restarting::new(false, now), now)
+    }
+
+    /// A speaker that takes over from one that crashed or was replaced, within its Restart Time (RFC 4724 §4.1): it says so
+    /// to its peers (R) and advertises nothing before [`Speaker::handle_intent_complete`] was called and its peers with
+    /// graceful restart have sent their routes.
+    #[must_use]
+    pub fn restarting(config: SpeakerConfig, seed: u64, now: Time) -> Self {
+        Self::start(config, seed, Restarting::new(true, now), now)
+    }
+
+    fn start(config: SpeakerConfig, seed: u64, restarting: Restarting, now: Time) -> Self {
         let rib = Rib::new(configure::rib_config(&config));
-        let shared = Shared::new(config, rib, Pcg32::seed_from_u64(seed));
+        let shared = Shared::new(config, rib, restarting, Pcg32::seed_from_u64(seed));
         let mut speaker =
             Self { shared, peers: BTreeMap::new(), next_peer: 0, turn: PeerId::new(0), stopped: false };
         speaker.apply_initial(now);
@@ -60,6 +73,12 @@ impl Speaker {
             return Vec::new();
         }
         self.apply(config, now)
+    }
+
+    /// Everybody who had routes here before a restart has given them again: those in the configuration are all. Only a
+    /// speaker that restarts waits for this.
+    pub fn handle_intent_complete(&mut self, now: Time) {
+        self.shared.restarting.feed(Input::IntentComplete, now);
     }
 
     /// A dial that [`Action::Connect`] asked for came through.
@@ -119,6 +138,7 @@ impl Speaker {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.shared.restarting.feed(Input::Timeout, now);
         // Each peer is looked at once per call, whatever its deadlines do meanwhile: the work is bounded.
         let due: Vec<_> = self.shared.wake.iter().take_while(|(at, _)| *at <= now).copied().collect();
         for (at, id) in due {
@@ -224,7 +244,8 @@ impl Speaker {
     /// When [`Speaker::handle_timeout`] has to be called, at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.shared.wake.first().map(|(at, _)| *at)
+        let peers = self.shared.wake.first().map(|(at, _)| *at);
+        peers.into_iter().chain(self.shared.restarting.deadline()).min()
     }
 
     /// The Established peer after the one that had its turn last.

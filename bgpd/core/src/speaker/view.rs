@@ -17,6 +17,12 @@ impl Speaker {
         &self.shared.config
     }
 
+    /// Whether this speaker restarts: it advertises nothing yet ([`Speaker::restarting`]).
+    #[must_use]
+    pub fn is_restarting(&self) -> bool {
+        self.shared.restarting.is_deferring()
+    }
+
     /// The routes. All that shows them page by page is there.
     #[must_use]
     pub fn rib(&self) -> &Rib {
@@ -83,5 +89,8 @@ fn view(peer: &Peer) -> PeerView<'_> {
         last_reset: peer.history.last_reset(),
         last_connect_failure: peer.last_connect_failure.as_ref(),
         end_of_rib_received: peer.end_of_rib,
+        stale: peer.helper.kept(),
+        restart_deadline: peer.helper.restart_deadline(),
+        stale_deadline: peer.helper.stale_deadline(),
     }
 }

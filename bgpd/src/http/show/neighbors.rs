@@ -1,13 +1,16 @@
 //! `show bgp neighbors [X]`, filled from the published snapshot.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bgp_core::{Direction, Held};
 use bgp_wire::{Capability, Family, FamilySet};
 use rutter_api::show::neighbor::capabilities::{
     Capabilities, Exchange, HostNames, RestartFamilies, RestartFamily, SoftwareVersions,
 };
-use rutter_api::show::neighbor::graceful_restart::{EndOfRib, FamilyRestart, GracefulRestart, RestartTimers};
+use rutter_api::show::neighbor::graceful_restart::{
+    EndOfRib, FamilyRestart, FamilyTimers, GracefulRestart, RestartTimers,
+};
 use rutter_api::show::neighbor::{
     Connection, FamilyInfo, LastReset, MessageStats, Neighbor, Neighbors, PrefixStats, Switch,
 };
@@ -22,6 +25,10 @@ use crate::http::show::peer::{family_key, millis, printable};
 use crate::instance::TcpStates;
 use crate::instance::snapshot::PeerSnapshot;
 use crate::sockopt::is_link_local;
+
+/// How long stale routes stay after a peer's return, and how long we wait for our peers' routes after our own: bgp-core's
+/// times for both, which are not configurable yet.
+const GRACE: Duration = Duration::from_secs(360);
 
 /// All neighbours.
 #[must_use]
@@ -77,7 +84,7 @@ fn neighbor(view: &View, peer: &PeerSnapshot, connections: &TcpStates) -> Neighb
         extended_optional_parameters_length: false,
         bgp_timer_configured_conditional_advertisements_sec: None,
         neighbor_capabilities: peer.negotiated.is_some().then(|| capabilities(peer)),
-        graceful_restart_info: graceful_restart(peer),
+        graceful_restart_info: graceful_restart(peer, now),
         message_stats: message_stats(peer),
         prefix_stats: prefix_stats(peer),
         min_btwn_advertisement_runs_timer_msecs: 0,
@@ -215,9 +222,9 @@ fn software_versions(peer: &PeerSnapshot) -> Option<SoftwareVersions> {
     })
 }
 
-/// This bgpd announces the capability as configured and does not yet keep routes over a peer's restart, so the local mode
-/// is `Disable` whatever was announced.
-fn graceful_restart(peer: &PeerSnapshot) -> GracefulRestart {
+/// FRR's modes: `Restart` is both to help and to be helped, which is what bgpd does wherever it is configured.
+fn graceful_restart(peer: &PeerSnapshot, now: &Moment) -> GracefulRestart {
+    let left = |until: Option<bgp_core::Time>| until.map(|until| millis(until.since(now.time)));
     let restart = peer.received(|capability| match capability {
         Capability::GracefulRestart(restart) => Some(restart),
         _ => None,
@@ -238,7 +245,11 @@ fn graceful_restart(peer: &PeerSnapshot) -> GracefulRestart {
                 end_of_rib_sent_after_update: false,
                 end_of_rib_recv: peer.end_of_rib_received.contains(family),
             },
-            ..FamilyRestart::default()
+            timers: FamilyTimers {
+                stale_path_timer: GRACE.as_secs(),
+                llgr_stale_time: 0,
+                selection_deferral_timer: GRACE.as_secs(),
+            },
         })
     };
     // As in FRR, a mark that is not set is not listed.
@@ -247,11 +258,11 @@ fn graceful_restart(peer: &PeerSnapshot) -> GracefulRestart {
         set.map(|family| (family_key(family).to_owned(), true)).collect()
     };
     GracefulRestart {
-        graceful_restart_timer_msecs: None,
-        graceful_stalepath_timer_msecs: None,
+        graceful_restart_timer_msecs: left(peer.restart_deadline),
+        graceful_stalepath_timer_msecs: left(peer.stale_deadline),
         end_of_rib_send: marks(&|_| peer.dumped),
         end_of_rib_recv: marks(&|family| peer.end_of_rib_received.contains(family)),
-        local_gr_mode: "Disable".to_owned(),
+        local_gr_mode: if peer.config.graceful_restart.is_some() { "Restart" } else { "Disable" }.to_owned(),
         remote_gr_mode: remote_mode.to_owned(),
         r_bit: restart.is_some_and(|restart| restart.restart_state),
         n_bit: restart.is_some_and(|restart| restart.notification),
@@ -262,7 +273,7 @@ fn graceful_restart(peer: &PeerSnapshot) -> GracefulRestart {
                 .map_or(0, |restart| restart.restart_time.into()),
             configured_llgr_stale_time: 0,
             received_restart_timer: restart.map_or(0, |restart| restart.restart_time.into()),
-            restart_timer_remaining: None,
+            restart_timer_remaining: left(peer.restart_deadline).map(|msecs| msecs / 1000),
         },
         ipv4_unicast: per_family(Family::IPV4_UNICAST),
         ipv6_unicast: per_family(Family::IPV6_UNICAST),

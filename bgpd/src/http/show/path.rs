@@ -43,6 +43,7 @@ pub fn row(view: &View, prefix: IpNet, version: u32, path: &PathView, alone: boo
     let peer = path.peer.and_then(|peer| view.snapshot.peer(peer));
     let mut row = Path::new(prefix, &path.attributes);
     row.version = version.into();
+    row.stale = path.stale;
     row.valid = path.standing.is_eligible();
     row.bestpath = path.standing == Standing::Best;
     row.multipath = path.standing == Standing::Multipath || (row.bestpath && !alone);
@@ -81,6 +82,11 @@ pub fn detail(view: &View, entry: &RibEntry, path: &PathView) -> PathDetail {
     let best = path.standing == Standing::Best;
     detail.weight = local.then_some(32_768);
     detail.valid = path.standing.is_eligible();
+    detail.stale = path.stale;
+    if path.stale {
+        let left = |until: bgp_core::Time| until.since(snapshot.taken.time).as_secs();
+        detail.graceful_restart_seconds_remaining = peer.and_then(PeerSnapshot::stale_until).map(left);
+    }
     detail.version = entry.version.into();
     detail.sourced = local;
     detail.local = local;

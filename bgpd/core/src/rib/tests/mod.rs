@@ -3,6 +3,7 @@
 mod examples;
 mod groups;
 mod properties;
+mod stale;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -3,6 +3,7 @@
 mod accept;
 mod collision;
 mod configure;
+mod graceful;
 mod operate;
 mod routes;
 mod session;

@@ -1,0 +1,126 @@
+//! A session and graceful restart: what the helper machine and the restart of the speaker are told, and what their answers
+//! do (RFC 4724, RFC 8538).
+//!
+//! Invariant: the RIB keeps stale routes of exactly the families that the peer's [`Helper`](crate::gr::helper::Helper) says
+//! it keeps.
+
+use bgp_wire::{Capability, Family, FamilySet, Notification};
+
+use crate::event::EventKind;
+use crate::gr::capability::{Agreed, offered};
+use crate::gr::helper::{Ending, SweepCause};
+use crate::gr::restarting::Input;
+use crate::reason::Reason;
+use crate::rib::PeerParams;
+use crate::session::collision::Side;
+use crate::session::fsm::State;
+use crate::session::peer::{Peer, Run};
+use crate::session::shared::Shared;
+use crate::time::Time;
+
+impl Peer {
+    /// Our graceful restart capability, if it is configured.
+    pub(crate) fn restart_capability(&self, shared: &Shared) -> Option<Capability> {
+        let restart = self.config.graceful_restart?;
+        let stayed = shared.restarting.restarted() || self.established_count > 0;
+        let preserved = shared.config.forwarding_preserved && stayed;
+        let restarting = shared.restarting.is_deferring();
+        Some(offered(self.config.families, restart.restart_time, restarting, preserved))
+    }
+
+    /// The RIB learns of a session, and what the peer lost in between goes before.
+    pub(crate) fn routes_up(&mut self, params: PeerParams, agreed: &Agreed, shared: &mut Shared, now: Time) {
+        let families = params.families;
+        let lost = self.helper.back(agreed, now);
+        self.sweep(lost, SweepCause::NotPreserved, shared);
+        shared.rib.peer_up(self.id, params, now);
+        if shared.rib.kept(self.id) != self.helper.kept() {
+            // Another speaker answers under this address: nothing of the one before is his.
+            let given = self.helper.give_up();
+            self.sweep(given, SweepCause::NotPreserved, shared);
+        }
+        let awaited = if agreed.both && !agreed.restarting { families } else { FamilySet::EMPTY };
+        shared.restarting.feed(Input::Up(self.id, awaited), now);
+    }
+
+    /// The RIB learns that a session ended: its routes are kept for a while, or go.
+    pub(crate) fn routes_down(&mut self, reason: &Reason, shared: &mut Shared, now: Time) {
+        let agreed = self.last_negotiated.as_ref().map(Agreed::of).unwrap_or_default();
+        let families = self.helper.lost(&agreed, ending(reason), now);
+        let routes = shared.rib.peer_down_stale(self.id, families, now);
+        if !families.is_empty() {
+            self.emit(EventKind::StaleKept { families, routes, within: agreed.restart_time }, shared);
+        }
+        shared.restarting.feed(Input::Down(self.id), now);
+    }
+
+    /// End-of-RIB came in.
+    pub(crate) fn routes_complete(&mut self, family: Family, shared: &mut Shared, now: Time) {
+        if self.helper.end_of_rib(family) {
+            self.sweep([family].into_iter().collect(), SweepCause::EndOfRib, shared);
+        }
+        shared.restarting.feed(Input::EndOfRib(self.id, family), now);
+    }
+
+    /// The peer was stopped on purpose: it is not expected back to what it was.
+    pub(crate) fn routes_given_up(&mut self, shared: &mut Shared, now: Time) {
+        let families = self.helper.give_up();
+        self.sweep(families, SweepCause::Given, shared);
+        if self.run != Run::Enabled {
+            shared.restarting.feed(Input::Gone(self.id), now);
+        }
+    }
+
+    /// Acts on the helper's deadlines.
+    pub(crate) fn restart_timeout(&mut self, shared: &mut Shared, now: Time) {
+        while let Some((families, cause)) = self.helper.handle_timeout(now) {
+            self.sweep(families, cause, shared);
+        }
+    }
+
+    /// The NOTIFICATION that ends a connection on purpose: to a peer that would keep our routes after it (RFC 8538), a Hard
+    /// Reset.
+    pub(crate) fn final_notification(&self, side: Side, notification: &Notification) -> Notification {
+        let slot = self.slot(side);
+        let negotiated = slot.conn.as_ref().and_then(|conn| conn.negotiated.as_ref());
+        let agreed = negotiated.filter(|_| slot.state == State::Established).map(Agreed::of);
+        if agreed.is_some_and(|agreed| agreed.notification) && !notification.is_hard_reset() {
+            notification.clone().into_hard_reset()
+        } else {
+            notification.clone()
+        }
+    }
+
+    fn sweep(&self, families: FamilySet, cause: SweepCause, shared: &mut Shared) {
+        for family in families.iter() {
+            let routes = shared.rib.sweep_stale(self.id, family);
+            self.emit(EventKind::StaleSwept { family, routes, cause }, shared);
+        }
+    }
+}
+
+/// What the end of a session says about the peer's return.
+fn ending(reason: &Reason) -> Ending {
+    match reason {
+        // Of two connections one is left: the session goes on with that one.
+        Reason::Closed(_) | Reason::HoldTimerExpired | Reason::CollisionLost => Ending::Failed,
+        Reason::NotificationReceived(received) if received.is_hard_reset() => Ending::Meant,
+        Reason::NotificationReceived(_)
+        | Reason::SendHoldTimerExpired
+        | Reason::ProtocolError { .. }
+        | Reason::OpenRefused { .. } => Ending::Notified,
+        Reason::Started
+        | Reason::Connected
+        | Reason::Accepted
+        | Reason::OpenReceived
+        | Reason::OpenConfirmed
+        | Reason::RetryTime
+        | Reason::ConnectFailed(_)
+        | Reason::PrefixLimit { .. }
+        | Reason::AdminReset { .. }
+        | Reason::AdminShutdown { .. }
+        | Reason::PeerRemoved
+        | Reason::ConfigChanged(_)
+        | Reason::Stopped { .. } => Ending::Meant,
+    }
+}
