@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_core::config::{OriginatedRoute, Timers};
+use bgp_core::config::{GracefulRestart, OriginatedRoute, Timers};
 use bgp_core::policy::{Actions, Policy, PrefixMatch, Statement, Verdict};
 use bgp_core::wire::{Community, Family, FamilySet};
 use bgp_core::{Command, Time};
@@ -54,6 +54,7 @@ fn build(world: &mut World, plain: bool) -> Result<(), Failure> {
         let asn = if shared { asn(0) } else { asn(node) };
         let routes = world.dice.below(8);
         let mut settings = settings(node, asn, routes);
+        settings.forwarding_preserved = world.dice.chance(80);
         settings.maximum_paths = world.dice.pick(&[1, 1, 4]);
         world.add_node(settings);
     }
@@ -108,9 +109,12 @@ fn vary_peers(world: &mut World, node: usize, plain: bool) {
         let any_asn = world.dice.chance(15);
         let export = (!plain).then(|| policy(world)).flatten();
         let import = (!plain).then(|| policy(world)).flatten();
+        let graceful = world.dice.chance(60);
+        let restart_time = world.dice.pick(&[1, 5, 20, 120, 4095]);
         let local_asn = world.nodes[node].settings.local_asn;
         let peer = &mut world.nodes[node].settings.peers[position];
         peer.passive = passive;
+        peer.graceful_restart = graceful.then_some(GracefulRestart { restart_time });
         peer.route_reflector_client = client && peer.remote_asn == Some(local_asn);
         if any_asn && !peer.route_reflector_client {
             peer.remote_asn = None;
@@ -178,7 +182,7 @@ fn trouble(world: &mut World, plain: bool) -> Result<(), Failure> {
 fn strike(world: &mut World, plain: bool) -> Result<(), Failure> {
     let node = world.dice.below(world.nodes.len());
     let link = world.dice.below(world.links.len());
-    match world.dice.below(12) {
+    match world.dice.below(13) {
         0 => world.set_link(link, LinkState::Cut),
         1 => world.set_link(link, LinkState::Unreachable),
         2 | 3 => world.set_link(link, LinkState::Up),
@@ -187,7 +191,7 @@ fn strike(world: &mut World, plain: bool) -> Result<(), Failure> {
             let death = world.dice.pick(&[Death::Process, Death::Machine]);
             world.kill(node, death);
         }
-        6 | 7 if world.nodes[node].speaker.is_none() => world.start(node)?,
+        6 | 7 if world.nodes[node].speaker.is_none() => revive(world, node)?,
         8 => {
             let index = world.dice.below(8);
             toggle_route(world, node, index);
@@ -197,9 +201,19 @@ fn strike(world: &mut World, plain: bool) -> Result<(), Failure> {
             reconfigure(world, node, plain);
             world.configure(node)?;
         }
+        10 => world.complete(node)?,
         _ => command(world, node)?,
     }
     Ok(())
+}
+
+/// Starts a node that was killed: cold, or as one that takes over; with the owner's word at once, or later.
+fn revive(world: &mut World, node: usize) -> Result<(), Failure> {
+    if world.nodes[node].died_at.is_none() || world.dice.chance(30) {
+        return world.start(node);
+    }
+    world.restart(node)?;
+    if world.dice.chance(70) { world.complete(node) } else { Ok(()) }
 }
 
 fn toggle_route(world: &mut World, node: usize, index: usize) {
@@ -257,8 +271,9 @@ fn peace(world: &mut World, plain: bool) -> Result<(), Failure> {
     }
     for node in 0..world.nodes.len() {
         if world.nodes[node].speaker.is_none() {
-            world.start(node)?;
+            revive(world, node)?;
         }
+        world.complete(node)?;
         for peer in &mut world.nodes[node].settings.peers {
             peer.shutdown = false;
         }

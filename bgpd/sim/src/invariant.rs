@@ -78,7 +78,24 @@ impl World {
             self.check_link(link)?;
         }
         self.check_ribs()?;
+        self.check_restarts()?;
         self.check_origins()
+    }
+
+    /// Whoever restarted is done with it, and nobody holds on to anything.
+    fn check_restarts(&self) -> Result<(), Failure> {
+        for (node, speaker) in self.speakers() {
+            if speaker.is_restarting() {
+                return Err(self.failure(format!("node {node} still restarts, and all is well")));
+            }
+            if let Some(peer) = speaker.peers().find(|peer| !peer.stale.is_empty()) {
+                let name = &peer.config.name;
+                return Err(
+                    self.failure(format!("node {node} keeps stale routes of {name}, and all is well"))
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Exactly one connection per session, and both ends hold the same routes for it.

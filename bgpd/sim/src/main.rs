@@ -31,14 +31,17 @@ fn main() -> ExitCode {
     }
     let count = options.end - options.first;
     println!(
-        "{count} worlds in {:.1?}: {} steps, {} dials, {} sessions up, {} down, {} collisions, {} octets",
+        "{count} worlds in {:.1?}: {} steps, {} dials, {} sessions up, {} down, {} collisions, {} octets, {} restarts, {} times routes kept, {} stale ones swept",
         start.elapsed(),
         total.steps,
         total.dials,
         total.established,
         total.dropped,
         total.collisions,
-        total.octets
+        total.octets,
+        total.restarts,
+        total.kept,
+        total.swept
     );
     println!("{} passed, {} failed", count - failed.len() as u64, failed.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

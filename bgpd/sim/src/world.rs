@@ -55,6 +55,8 @@ pub struct Node {
     pub speaker: Option<Speaker>,
     pub(crate) conns: BTreeMap<ConnId, (usize, usize)>,
     pub(crate) next_accepted: ConnId,
+    /// When it was killed last.
+    pub died_at: Option<Time>,
     /// Its entry in the list of wake-ups.
     wake: Option<Time>,
 }
@@ -87,6 +89,12 @@ pub struct Figures {
     pub collisions: u64,
     /// Octets that arrived.
     pub octets: u64,
+    /// Nodes that came back and said so (RFC 4724).
+    pub restarts: u64,
+    /// Ends of sessions after which routes were kept.
+    pub kept: u64,
+    /// Stale routes that were swept.
+    pub swept: u64,
 }
 
 impl Figures {
@@ -98,6 +106,9 @@ impl Figures {
         self.dropped += other.dropped;
         self.collisions += other.collisions;
         self.octets += other.octets;
+        self.restarts += other.restarts;
+        self.kept += other.kept;
+        self.swept += other.swept;
     }
 }
 
@@ -172,6 +183,7 @@ impl World {
         self.nodes.push(Node {
             settings,
             speaker: None,
+            died_at: None,
             conns: BTreeMap::new(),
             next_accepted: ConnId::FIRST_ACCEPTED,
             wake: None,
@@ -194,7 +206,37 @@ impl World {
         let config = SpeakerConfig::new(self.nodes[node].settings.clone())
             .map_err(|error| self.failure(format!("settings of node {node}: {error}")))?;
         self.note(format_args!("node {node} starts"));
-        self.nodes[node].speaker = Some(Speaker::new(config, seed, self.now));
+        self.rise(node, Speaker::new(config, seed, self.now))
+    }
+
+    /// Restarts a node that was killed, so that it takes over from what it was. Its owner has not spoken yet
+    /// ([`World::complete`]).
+    ///
+    /// # Errors
+    /// Its settings are refused.
+    pub fn restart(&mut self, node: usize) -> Result<(), Failure> {
+        let seed = self.dice.seed();
+        let config = SpeakerConfig::new(self.nodes[node].settings.clone())
+            .map_err(|error| self.failure(format!("settings of node {node}: {error}")))?;
+        self.note(format_args!("node {node} restarts"));
+        self.figures.restarts += 1;
+        self.rise(node, Speaker::restarting(config, seed, self.now))
+    }
+
+    /// The owner of a node says that its settings are all there is.
+    ///
+    /// # Errors
+    /// What it leads to breaks an invariant.
+    pub fn complete(&mut self, node: usize) -> Result<(), Failure> {
+        let now = self.now;
+        if let Some(speaker) = &mut self.nodes[node].speaker {
+            speaker.handle_intent_complete(now);
+        }
+        self.drive(node)
+    }
+
+    fn rise(&mut self, node: usize, speaker: Speaker) -> Result<(), Failure> {
+        self.nodes[node].speaker = Some(speaker);
         self.answer_for_the_dead(node);
         self.drive(node)
     }
@@ -203,6 +245,7 @@ impl World {
     pub fn kill(&mut self, node: usize, death: Death) {
         self.note(format_args!("node {node} dies: {death:?}"));
         self.nodes[node].speaker = None;
+        self.nodes[node].died_at = Some(self.now);
         self.set_wake(node, None);
         let conns = std::mem::take(&mut self.nodes[node].conns);
         for (stream, end) in conns.into_values() {
@@ -409,6 +452,8 @@ impl Figures {
             EventKind::StateChanged { to: State::Established, .. } => self.established += 1,
             EventKind::StateChanged { from: State::Established, .. } => self.dropped += 1,
             EventKind::CollisionResolved { .. } => self.collisions += 1,
+            EventKind::StaleKept { .. } => self.kept += 1,
+            EventKind::StaleSwept { routes, .. } => self.swept += u64::from(*routes),
             _ => {}
         }
     }

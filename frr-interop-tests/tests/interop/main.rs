@@ -11,6 +11,7 @@ mod collisions;
 mod daemons;
 mod ecmp;
 mod endings;
+mod graceful_restart;
 mod hostile;
 mod instances;
 mod intents;
