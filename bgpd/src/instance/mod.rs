@@ -245,7 +245,8 @@ mod tests {
     // Answering takes longer than asking, so the mailbox is never empty.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn timers_run_however_much_is_asked() {
-        let (running, _ended) = RunningInstance::start(refused_peer(), 1, Clock::start()).expect("a thread");
+        let (running, _ended) =
+            RunningInstance::start(refused_peer(), 1, Clock::start(), false).expect("a thread");
         let end = Instant::now() + Duration::from_secs(10);
         let failures = |handle: &InstanceHandle| {
             handle.snapshot().peers.first().map(|peer| peer.counters.connect_failures)

@@ -23,6 +23,9 @@
 //! conditions have to hold: End-of-RIB before our own routes would have helpers sweep those, and before our peers' routes those
 //! that we pass on. The timer bounds either.
 //!
+//! After the last End-of-RIB [`SETTLE_TIME`] passes before the end. FRR (seen with 8.4.4) sends the marker as soon as it has
+//! nothing queued, which is also before it has queued its first route.
+//!
 //! Invariant: Normal is never left, and Deferring ends at [`SELECTION_DEFERRAL_TIME`] at the latest.
 
 use std::collections::BTreeMap;
@@ -35,6 +38,9 @@ use crate::time::Time;
 
 /// Selection_Deferral_Timer (RFC 4724 §4.1).
 pub(crate) const SELECTION_DEFERRAL_TIME: Duration = Duration::from_secs(360);
+
+/// How long an End-of-RIB is not quite believed.
+pub(crate) const SETTLE_TIME: Duration = Duration::from_secs(2);
 
 /// What can happen while we restart.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -82,13 +88,15 @@ pub(crate) struct Deferral {
     since: Time,
     complete: bool,
     awaited: BTreeMap<PeerId, Awaited>,
+    /// Until when the last peer may still send what it should have sent before its End-of-RIB.
+    settled: Time,
 }
 
 impl Restarting {
     /// A speaker that starts `restarting`, or cold.
     pub(crate) const fn new(restarting: bool, now: Time) -> Self {
         if restarting {
-            Self::Deferring(Deferral { since: now, complete: false, awaited: BTreeMap::new() })
+            Self::Deferring(Deferral { since: now, complete: false, awaited: BTreeMap::new(), settled: now })
         } else {
             Self::Normal { restarted: false }
         }
@@ -111,7 +119,8 @@ impl Restarting {
             Awaited::Session(until) => Some(*until),
             Awaited::EndOfRib(_) => None,
         });
-        sessions.chain([deferral.since + SELECTION_DEFERRAL_TIME]).min()
+        let settled = deferral.is_satisfied().then_some(deferral.settled);
+        sessions.chain(settled).chain([deferral.since + SELECTION_DEFERRAL_TIME]).min()
     }
 
     /// How many peers are waited for.
@@ -125,7 +134,7 @@ impl Restarting {
         let Self::Deferring(deferral) = self else { return false };
         deferral.note(input, now);
         let over = now >= deferral.since + SELECTION_DEFERRAL_TIME;
-        if over || deferral.complete && deferral.awaited.is_empty() {
+        if over || deferral.is_satisfied() && now >= deferral.settled {
             *self = Self::Normal { restarted: true };
             return true;
         }
@@ -134,6 +143,11 @@ impl Restarting {
 }
 
 impl Deferral {
+    /// Whether nothing is waited for but time.
+    fn is_satisfied(&self) -> bool {
+        self.complete && self.awaited.is_empty()
+    }
+
     fn note(&mut self, input: Input, now: Time) {
         match input {
             Input::Expect(peer, within) => {
@@ -162,6 +176,7 @@ impl Deferral {
                     *missing = missing.iter().filter(|other| *other != family).collect();
                     if missing.is_empty() {
                         self.awaited.remove(&peer);
+                        self.settled = now + SETTLE_TIME;
                     }
                 }
             }
@@ -204,7 +219,7 @@ mod tests {
 
     fn deferring(awaited: &[(PeerId, Awaited)], complete: bool) -> Restarting {
         let awaited = awaited.iter().copied().collect();
-        Restarting::Deferring(Deferral { since: at(0), complete, awaited })
+        Restarting::Deferring(Deferral { since: at(0), complete, awaited, settled: at(0) })
     }
 
     /// Every state with every input: whether the restart ends, and how many peers are waited for then.
@@ -221,7 +236,7 @@ mod tests {
             (&[one_left], false, [(on, 1), (on, 0), (on, 1), (on, 1), (on, 0), (on, 0), (on, 1), (on, 1)]),
             (&[both_left], false, [(on, 1), (on, 0), (on, 1), (on, 1), (on, 1), (on, 0), (on, 1), (on, 1)]),
             (&[session], true, [(on, 1), (end, 0), (on, 1), (on, 1), (on, 1), (end, 0), (on, 1), (on, 1)]),
-            (&[one_left], true, [(on, 1), (end, 0), (on, 1), (on, 1), (end, 0), (end, 0), (on, 1), (on, 1)]),
+            (&[one_left], true, [(on, 1), (end, 0), (on, 1), (on, 1), (on, 0), (end, 0), (on, 1), (on, 1)]),
             (&[both_left], true, [(on, 1), (end, 0), (on, 1), (on, 1), (on, 1), (end, 0), (on, 1), (on, 1)]),
         ];
         for (awaited, complete, outcomes) in rows {
@@ -254,7 +269,10 @@ mod tests {
         machine.feed(Input::Up(ONE, FamilySet::ALL), at(30));
         assert_eq!(machine.deadline(), Some(at(360)), "it is there, now only its End-of-RIB counts");
         machine.feed(Input::EndOfRib(ONE, Family::IPV6_UNICAST), at(31));
-        assert!(machine.feed(Input::EndOfRib(ONE, Family::IPV4_UNICAST), at(32)));
+        assert!(!machine.feed(Input::EndOfRib(ONE, Family::IPV4_UNICAST), at(32)));
+        assert_eq!(machine.deadline(), Some(at(34)), "a moment for what comes behind its marker");
+        assert!(!machine.feed(Input::Timeout, at(33)));
+        assert!(machine.feed(Input::Timeout, at(34)));
     }
 
     #[test]

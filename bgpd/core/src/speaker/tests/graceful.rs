@@ -251,9 +251,11 @@ fn a_restarting_speaker_says_nothing_before_it_knows_everything() {
             }];
         let order = if intent_first { [0, 1] } else { [1, 0] };
         steps[order[0]](&mut script);
+        script.pass(SECOND * 2);
         assert!(script.speaker.is_restarting());
         assert_eq!(script.sent(conn), []);
         steps[order[1]](&mut script);
+        script.pass(SECOND * 2);
         assert!(!script.speaker.is_restarting());
         let sent = script.sent(conn);
         assert!(matches!(sent[..], [Sent::Update(route), Sent::Update(23)] if route > 23), "{sent:?}");
