@@ -345,7 +345,9 @@ impl Rib {
     fn limit_exceeded(&self, peer: PeerId, family: Family) -> Option<Family> {
         let state = self.peers.get(&peer)?;
         let counters = state.counters.get(family_index(family))?;
-        (counters.accepted() > state.params.max_prefixes?).then_some(family)
+        // What is stale will be sent again or go: counted twice, a restart would pass the limit.
+        let fresh = counters.accepted().saturating_sub(counters.stale);
+        (fresh > state.params.max_prefixes?).then_some(family)
     }
 
     fn count(&mut self, peer: PeerId, family: Family, change: impl FnOnce(&mut peer::PathCounters)) {

@@ -58,6 +58,7 @@ impl Peer {
     pub(crate) fn routes_complete(&mut self, family: Family, shared: &mut Shared, now: Time) {
         if self.helper.end_of_rib(family) {
             self.sweep([family].into_iter().collect(), SweepCause::EndOfRib, shared);
+            self.check_prefix_limit(shared, now);
         }
         shared.restarting.feed(Input::EndOfRib(self.id, family), now);
     }
@@ -75,6 +76,16 @@ impl Peer {
     pub(crate) fn restart_timeout(&mut self, shared: &mut Shared, now: Time) {
         while let Some((families, cause)) = self.helper.handle_timeout(now) {
             self.sweep(families, cause, shared);
+            self.check_prefix_limit(shared, now);
+        }
+    }
+
+    /// While routes were stale they were not counted.
+    fn check_prefix_limit(&mut self, shared: &mut Shared, now: Time) {
+        let limit = self.config.max_prefixes;
+        let exceeded = self.established_side().and_then(|_| shared.rib.set_max_prefixes(self.id, limit));
+        if let Some(family) = exceeded {
+            self.pass_prefix_limit(family, shared, now);
         }
     }
 

@@ -199,6 +199,23 @@ fn what_ends_on_purpose_ends_at_once_and_says_so() {
 }
 
 #[test]
+fn a_restart_does_not_count_twice_against_the_prefix_limit() {
+    let sent = ["10.3.0.0/16", "10.4.0.0/16"];
+    let (mut script, conn) = with_routes(&theirs(false, false, true));
+    let mut settings = settings();
+    settings_with_restart(&mut settings);
+    settings.peers[0].max_prefixes = Some(2);
+    script.speaker.handle_config(SpeakerConfig::new(settings).unwrap(), script.now);
+    script.cut(conn);
+    let conn = script.session(&theirs(true, false, true));
+    script.send(conn, &routes(&sent));
+    script.send(conn, &end_of_rib());
+    assert_eq!((script.state(), script.held().0 as usize), (State::Established, 2));
+    script.send(conn, &routes(&["10.5.0.0/16", "10.6.0.0/16", "10.7.0.0/16"]));
+    assert_eq!(script.state(), State::Idle, "fresh ones count");
+}
+
+#[test]
 fn a_peer_without_the_capability_is_not_helped() {
     let (mut script, conn) = with_routes(&open());
     script.cut(conn);
