@@ -29,7 +29,8 @@ fn told(raw: &mut RawPeer) -> Result<(Vec<String>, Vec<String>)> {
             announced.extend(prefixes(new)?);
         }
     }
-    (announced.sort(), withdrawn.sort());
+    announced.sort();
+    withdrawn.sort();
     Ok((announced, withdrawn))
 }
 

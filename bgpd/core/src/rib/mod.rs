@@ -155,8 +155,7 @@ impl Rib {
         let import = params.import.as_ref().map(|policy| self.compile(policy));
         let export = params.export.as_ref().map(|policy| self.compile(policy));
         let known = self.peers.remove(&peer);
-        let (kept, counters) =
-            known.map_or((FamilySet::EMPTY, Default::default()), |known| (known.kept, known.counters));
+        let (kept, counters) = known.map(|known| (known.kept, known.counters)).unwrap_or_default();
         let state = Peer { params, up: true, kept, import, export, counters, next_family: 0 };
         for family in &mut self.families {
             if state.params.families.contains(family.family) {

@@ -152,12 +152,10 @@ fn soften(peer: &mut Peer, fields: &[ConfigField], shared: &mut Shared, now: Tim
         let (import, export) = (peer.config.import.clone(), peer.config.export.clone());
         shared.rib.set_policies(peer.id, import, export, now);
     }
-    if peer.established_side().is_some() {
-        if changed(ConfigField::MaxPrefixes) {
-            let exceeded = shared.rib.set_max_prefixes(peer.id, peer.config.max_prefixes);
-            if let Some(family) = exceeded {
-                peer.pass_prefix_limit(family, shared, now);
-            }
+    if changed(ConfigField::MaxPrefixes) && peer.established_side().is_some() {
+        let exceeded = shared.rib.set_max_prefixes(peer.id, peer.config.max_prefixes);
+        if let Some(family) = exceeded {
+            peer.pass_prefix_limit(family, shared, now);
         }
     }
     if changed(ConfigField::KeepaliveTime) {
