@@ -22,8 +22,8 @@ use crate::options::{DEFAULT_SOCKET, Options};
 use crate::state::{Earlier, Keeper};
 use crate::supervisor::{self, IntentError, SupervisorHandle};
 
-/// The state file, beside the socket.
-const STATE_FILE: &str = "bgpd.state.json";
+/// The state file is beside the socket and has its name: two bgpd in one folder have two.
+const STATE_EXTENSION: &str = "state.json";
 /// How long clients of the API may take to finish when bgpd stops.
 const API_STOP_LIMIT: Duration = Duration::from_secs(1);
 
@@ -147,7 +147,7 @@ impl Daemon {
             None => None,
         };
         let clock = Clock::start();
-        let state = options.state.clone().unwrap_or_else(|| path.with_file_name(STATE_FILE));
+        let state = options.state.clone().unwrap_or_else(|| path.with_extension(STATE_EXTENSION));
         let earlier = Earlier::read(&state);
         let supervisor = supervisor::start(clock, hostname(file), &earlier, Keeper::new(state));
         if options.config.is_none() {

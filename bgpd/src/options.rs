@@ -31,7 +31,7 @@ pub struct Options {
     /// Unix socket of the API [default: /run/rutter/bgpd.sock]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// File that lets bgpd restart gracefully after a crash [default: bgpd.state.json beside the socket]
+    /// File that lets bgpd restart gracefully after a crash [default: the socket's name with .state.json]
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
     /// Offer the API on TCP too. A port alone means 127.0.0.1. Read-only unless the file sets api.tokenFile

@@ -188,7 +188,14 @@ impl Keeper {
         let mut beside = self.path.clone().into_os_string();
         beside.push(".new");
         let beside = PathBuf::from(beside);
-        let mut file = File::options().write(true).create(true).truncate(true).mode(0o640).open(&beside)?;
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o640)
+            // Somebody else's link, in a folder that all may write to.
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&beside)?;
         file.write_all(&serde_json::to_vec(saved)?)?;
         std::fs::rename(&beside, &self.path)
     }

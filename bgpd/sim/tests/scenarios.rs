@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bgp_core::config::Timers;
+use bgp_core::config::{GracefulRestart, Timers};
 use bgp_core::{State, Time};
 use bgp_sim::chaos;
 use bgp_sim::topology::{brisk, settings};
@@ -138,6 +138,47 @@ fn a_restarted_peer_is_back_within_two_seconds() {
         assert!(back < SECOND * 2, "{death:?}: {back:?}\n{}", world.trace);
         rest(&mut world);
         demand(&world, world.check_shortest_paths());
+    }
+}
+
+#[test]
+fn a_graceful_restart_is_heard_by_nobody_two_hops_away() {
+    for (death, middle) in
+        [(Death::Process, false), (Death::Process, true), (Death::Machine, false), (Death::Machine, true)]
+    {
+        let mut world = World::new(7, Trace::kept());
+        world.add_external_nodes(3, 10);
+        for node in 1..3 {
+            world.connect(node - 1, node, brisk());
+        }
+        for node in 0..3 {
+            let settings = &mut world.nodes[node].settings;
+            settings.forwarding_preserved = true;
+            for peer in &mut settings.peers {
+                peer.graceful_restart = Some(GracefulRestart { restart_time: 60 });
+            }
+        }
+        for node in 0..3 {
+            world.start(node).unwrap();
+        }
+        rest(&mut world);
+        let family = bgp_core::wire::Family::IPV4_UNICAST;
+        let version = |world: &World| world.nodes[2].speaker.as_ref().unwrap().rib().totals(family).version;
+        let before = version(&world);
+        // The one in the middle passes on what the first one has; both ways it must come back as it was.
+        let who = usize::from(middle);
+        world.kill(who, death);
+        pass(&mut world, SECOND * 5);
+        world.restart(who).unwrap();
+        pass(&mut world, SECOND * 5);
+        demand(&world, world.check_ribs());
+        assert!(world.nodes[who].speaker.as_ref().unwrap().is_restarting(), "the owner has not spoken");
+        world.complete(who).unwrap();
+        rest(&mut world);
+        demand(&world, world.check_shortest_paths());
+        assert_eq!(version(&world), before, "{death:?}, middle {middle}\n{}", world.trace);
+        assert_eq!(world.figures.swept, 0);
+        assert!(world.figures.kept > 0);
     }
 }
 

@@ -230,7 +230,8 @@ mod tests {
         let both_left = (ONE, Awaited::EndOfRib(FamilySet::ALL));
         let (on, end) = (false, true);
         // In the order of `inputs`, at second 10.
-        let rows: [(&[_], bool, [(bool, usize); 8]); 7] = [
+        type Row<'a> = (&'a [(PeerId, Awaited)], bool, [(bool, usize); 8]);
+        let rows: [Row<'_>; 7] = [
             (&[], false, [(on, 1), (on, 0), (on, 0), (on, 0), (on, 0), (on, 0), (end, 0), (on, 0)]),
             (&[session], false, [(on, 1), (on, 0), (on, 1), (on, 1), (on, 1), (on, 0), (on, 1), (on, 1)]),
             (&[one_left], false, [(on, 1), (on, 0), (on, 1), (on, 1), (on, 0), (on, 0), (on, 1), (on, 1)]),

@@ -138,7 +138,7 @@ pub(crate) enum Effect {
     CountFailure,
     /// The session is up: routes may flow.
     Up,
-    /// The session is down: its routes are gone.
+    /// The session is down: its routes go, or are kept for a restart.
     Down,
 }
 
