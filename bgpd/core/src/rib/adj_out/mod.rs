@@ -76,8 +76,11 @@ impl Groups {
     pub(super) fn join(&mut self, table: &Table, peer: PeerId, key: GroupKey) {
         debug_assert!(!self.members.contains_key(&peer), "{peer:?} is in a group already");
         let member = Member { end_of_rib_due: true, ..Member::default() };
-        let blank =
-            |group: &&mut Group| group.key == key && group.advertised == 0 && group.buckets.is_empty();
+        // A group whose members asked for everything again may send things twice.
+        let blank = |group: &&mut Group| {
+            let resends = group.sweep.is_some_and(|sweep| sweep.resend);
+            group.key == key && group.advertised == 0 && group.buckets.is_empty() && !resends
+        };
         if let Some(group) = self.list.iter_mut().find(blank) {
             self.members.insert(peer, group.id);
             let cursor = group.log.end();

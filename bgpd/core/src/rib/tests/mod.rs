@@ -247,7 +247,8 @@ impl Lab {
         }
         for rib in &self.rib.families {
             let mut keys: Vec<GroupKey> = Vec::new();
-            for peer in self.rib.peers.values().filter(|peer| peer.params.families.contains(rib.family)) {
+            let is_member = |peer: &&Peer| peer.up && peer.params.families.contains(rib.family);
+            for peer in self.rib.peers.values().filter(is_member) {
                 let key = GroupKey::new(peer, rib.family);
                 if !keys.contains(&key) {
                     keys.push(key);

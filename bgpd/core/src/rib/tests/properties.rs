@@ -11,14 +11,38 @@ use super::*;
 enum Step {
     Up(u32),
     Down(u32),
-    Announce { from: u32, prefix: usize, path: usize },
-    Withdraw { from: u32, prefix: usize },
+    /// Its session ends, and its routes of these families are kept.
+    Lose(u32, FamilySet),
+    Sweep(u32, Family),
+    Announce {
+        from: u32,
+        prefix: usize,
+        path: usize,
+    },
+    Withdraw {
+        from: u32,
+        prefix: usize,
+    },
     Originate(Vec<(usize, Option<u32>)>),
-    Policies { of: u32, import: usize, export: usize },
-    Poll { to: u32, messages: usize },
+    Policies {
+        of: u32,
+        import: usize,
+        export: usize,
+    },
+    Poll {
+        to: u32,
+        messages: usize,
+    },
     Refresh(u32, bool),
-    NextHop { of: u32, state: NextHopState },
-    Configure { maximum_paths: u8, relax: bool, asn: u32 },
+    NextHop {
+        of: u32,
+        state: NextHopState,
+    },
+    Configure {
+        maximum_paths: u8,
+        relax: bool,
+        asn: u32,
+    },
 }
 
 const PREFIXES: [&str; 6] =
@@ -73,6 +97,8 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => PEERS.prop_map(Step::Up),
         1 => PEERS.prop_map(Step::Down),
+        2 => (PEERS, select(vec![FamilySet::ALL, FamilySet::IPV4_UNICAST])).prop_map(|(of, kept)| Step::Lose(of, kept)),
+        2 => (PEERS, select(vec![Family::IPV4_UNICAST, Family::IPV6_UNICAST])).prop_map(|(of, family)| Step::Sweep(of, family)),
         8 => (PEERS, prefix(), 0..12_usize).prop_map(|(from, prefix, path)| Step::Announce { from, prefix, path }),
         3 => (PEERS, prefix()).prop_map(|(from, prefix)| Step::Withdraw { from, prefix }),
         2 => vec((prefix(), select(vec![None, Some(1)])), 0..4).prop_map(Step::Originate),
@@ -96,6 +122,12 @@ impl Lab {
         match *step {
             Step::Up(number) if !self.is_up(number) => self.up(params_of(number), number),
             Step::Down(number) if self.is_up(number) => self.down(number),
+            Step::Lose(number, families) if self.is_up(number) => {
+                self.lose(number, families);
+            }
+            Step::Sweep(number, family) => {
+                self.sweep(number, family);
+            }
             Step::Announce { from, prefix, path: variant } if self.is_up(from) => {
                 let prefix = PREFIXES[prefix];
                 let family = Family::of(&net(prefix));
@@ -187,6 +219,9 @@ proptest! {
         for number in PEERS.filter(|number| lab.is_up(*number)).collect::<Vec<_>>() {
             lab.down(number);
         }
+        for number in PEERS {
+            lab.rib.peer_down(peer(number), lab.now);
+        }
         lab.originate(Vec::new());
         for family in [Family::IPV4_UNICAST, Family::IPV6_UNICAST] {
             let totals = lab.rib.totals(family);
@@ -229,4 +264,25 @@ proptest! {
         shuffled.sort_by_key(|position| key_of[*position]);
         prop_assert_eq!(run(&as_given), run(&shuffled));
     }
+}
+
+/// Found by chance: who joined a group that was to send everything again was sent the same twice.
+#[test]
+fn who_comes_up_beside_a_refresh_is_told_once() {
+    let mut lab = Lab::new(config());
+    for number in [1, 2, 3, 7] {
+        lab.up(params_of(number), number);
+    }
+    let steps = [
+        Step::Announce { from: 1, prefix: 3, path: 0 },
+        Step::Announce { from: 1, prefix: 1, path: 4 },
+        Step::Refresh(7, false),
+        Step::Up(6),
+        Step::Announce { from: 1, prefix: 0, path: 1 },
+        Step::Announce { from: 6, prefix: 2, path: 0 },
+    ];
+    for step in &steps {
+        lab.step(step);
+    }
+    lab.drain();
 }

@@ -5,14 +5,14 @@ use super::*;
 const V4: Family = Family::IPV4_UNICAST;
 
 impl Lab {
-    fn lose(&mut self, number: u32, families: FamilySet) -> u32 {
+    pub(super) fn lose(&mut self, number: u32, families: FamilySet) -> u32 {
         self.mirrors.remove(&peer(number));
         let kept = self.rib.peer_down_stale(peer(number), families, self.now);
         self.check();
         kept
     }
 
-    fn sweep(&mut self, number: u32, family: Family) -> u32 {
+    pub(super) fn sweep(&mut self, number: u32, family: Family) -> u32 {
         let swept = self.rib.sweep_stale(peer(number), family);
         self.check();
         swept
