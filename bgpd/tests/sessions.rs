@@ -113,9 +113,16 @@ async fn passwords_must_agree() {
 async fn strangers_are_refused_and_counted() {
     let (a, stranger) = (address(), address());
     let bgpd = Bgpd::start(&router(a, 65001, &[], "")).await;
-    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-    socket.bind((stranger, 0).into()).expect("bound");
-    let mut stream = socket.connect((a, PORT).into()).await.expect("the port is open");
+    // The API answers a moment before the instance has opened its port.
+    let mut stream = None;
+    bgpd.wait("the port is open", async || {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind((stranger, 0).into()).expect("bound");
+        stream = Some(socket.connect((a, PORT).into()).await.map_err(|error| error.to_string())?);
+        Ok(())
+    })
+    .await;
+    let mut stream = stream.expect("connected");
     let mut said = Vec::new();
     tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut said).await.expect("closed in order");
     assert_eq!(said.get(16..), Some([0, 21, 3, 6, 5].as_slice()), "Cease/Connection Rejected: {said:?}");
