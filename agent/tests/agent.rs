@@ -182,7 +182,15 @@ async fn dying_changes_nothing_and_a_new_bgpd_is_told_everything() {
     let mut lab = Lab::new();
     fs::write(lab.manifest("all.yaml"), format!("{BGP}---\n{}", node("10.1.0.0/24"))).unwrap();
     lab.until(&["10.1.0.0/24"]).await;
-    let status = lab.status().await;
+    // The put is seen here before its answer has reached the agent.
+    let mut status = lab.status().await;
+    for _ in 0..100 {
+        if status["bgpd"]["reachable"] == true {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        status = lab.status().await;
+    }
     assert_eq!(status["bgpd"]["reachable"], true, "{status:#}");
     assert_eq!(status["conditions"][2]["conditions"][0]["reason"], "ReconcileSucceeded", "{status:#}");
 
