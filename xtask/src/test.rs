@@ -131,7 +131,7 @@ fn interop() -> Result<()> {
     let bins = run::target_dir("debug");
     if run::is_root() {
         let mut command = run::cargo();
-        command.env("RUTTER_BIN_DIR", &bins).args([
+        command.env("RUTTER_BIN_DIR", &bins).env("RUST_TEST_THREADS", INTEROP_THREADS).args([
             "test",
             "--quiet",
             "-p",
