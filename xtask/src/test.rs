@@ -123,7 +123,7 @@ fn simulation(seeds: u64) -> Result<()> {
 }
 
 /// The interop tests mostly wait for other daemons, so more of them run at once than there are processors.
-const INTEROP_THREADS: &str = "8";
+const INTEROP_THREADS: &str = "4";
 
 /// The interop tests make network namespaces, so their program runs as root; it is built as the caller.
 fn interop() -> Result<()> {
