@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rutter-agent", &["k8s-sync", "rutter-crds", "rutter-api"]),
     ("rutter-operator", &["k8s-sync", "rutter-crds", "rutter-api"]),
     ("rutterctl", &["rutter-api"]),
-    ("rutter-lab", &["rutter-api"]),
+    ("rutter-lab", &[]),
     ("frr-interop-tests", &["rutter-api", "rutter-lab"]),
     ("xtask", &["rutter-crds", "rutter-api", "rutter-lab"]),
 ];
