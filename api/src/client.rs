@@ -209,6 +209,14 @@ impl Client {
         self.ask_json(Method::DELETE, path, Bytes::new()).await
     }
 
+    /// `POST` without a body, to a page that answers with a status alone.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn post(&self, path: &str) -> Result<(), ClientError> {
+        self.ask(Method::POST, path, Bytes::new()).await.map(drop)
+    }
+
     /// `GET /v1/health`.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 pub mod adjacency;
 pub mod attributes;
 pub mod command;
+pub mod history;
 pub mod neighbor;
 pub mod ordered;
 pub mod prefix;

@@ -5,6 +5,7 @@
 mod api;
 mod config_errors;
 mod fixture;
+mod operating;
 mod reload;
 mod sessions;
 mod shutdown;

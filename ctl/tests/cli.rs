@@ -117,7 +117,8 @@ fn a_refusal_is_one_line_or_json() {
 fn words_that_are_not_understood() {
     let output = rutterctl("show bgp neighbors 10.0.0.1 filtered-routes");
     let expected = "% Unknown command: show bgp neighbors 10.0.0.1 filtered-routes\n  possible after 'show bgp neighbors \
-                    10.0.0.1': advertised-routes, json, received-routes, routes\n";
+                    10.0.0.1': advertised-routes, history, json, received-routes, \
+                    routes\n";
     assert_eq!((stderr(&output).as_str(), output.status.code()), (expected, Some(2)));
     assert_eq!(rutterctl("configure terminal").status.code(), Some(2));
     assert_eq!(rutterctl("show bgp --nonsense").status.code(), Some(2));

@@ -30,6 +30,8 @@ pub enum Show {
     Neighbors,
     /// One neighbour: [`super::neighbor::Neighbors`] with one entry.
     Neighbor,
+    /// What happened to a session: [`super::history::NeighborHistories`] with one entry.
+    NeighborHistory,
     /// What a neighbour was sent: [`super::adjacency::AdvertisedRoutes`].
     AdvertisedRoutes,
     /// What a neighbour sent: [`super::adjacency::ReceivedRoutes`].
@@ -97,6 +99,12 @@ pub const COMMANDS: &[Command] = &[
         ],
         path: "/v1/show/bgp/neighbors/{peer}",
         help: "Everything about one session: timers, capabilities, messages, last reset, TCP connection",
+    },
+    Command {
+        show: Show::NeighborHistory,
+        words: &["show [ip] bgp neighbors NEIGHBOR history [json]"],
+        path: "/v1/show/bgp/neighbors/{peer}/history",
+        help: "The last words of a session: why it ended, each time, with notifications, orders and states",
     },
     Command {
         show: Show::AdvertisedRoutes,

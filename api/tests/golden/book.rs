@@ -10,6 +10,10 @@ use ipnet::IpNet;
 use rutter_api::cilium::{peers, policies, routes};
 use rutter_api::intent::{Family, Intent};
 use rutter_api::show::adjacency::{AdjacencyHead, AdvertisedRoutes, ReceivedRoutes, WireRoute};
+use rutter_api::show::history::{
+    Direction, Ended, NeighborHistories, NeighborHistory, Notification, NotificationNoted, OrderNoted,
+    StateChangeNoted, When,
+};
 use rutter_api::show::ordered::Ordered;
 use rutter_api::show::prefix::{
     AdvertisedTo, BestPath, LastUpdate, PathDetail, PathPeer, PrefixEntry, PrefixLookup,
@@ -51,6 +55,7 @@ fn the_examples_are_what_the_code_prints() {
 fn examples() -> Vec<(&'static str, &'static str, String)> {
     vec![
         ("summary", "rutterctl show bgp summary", summary().to_text()),
+        ("history", "rutterctl show bgp neighbors tor-switch history", history().to_text()),
         ("table", "rutterctl show bgp ipv4 unicast", table().to_text()),
         ("prefix", "rutterctl show bgp 172.20.1.0/24", lookup().to_text()),
         ("advertised", "rutterctl show bgp neighbors tor-switch advertised-routes", advertised().to_text()),
@@ -143,6 +148,75 @@ fn summary() -> Summary {
         best_path: BestPathOptions { multi_path_relax: "true".to_owned() },
     };
     Summary { ipv4_unicast: Some(family), ipv6_unicast: None }
+}
+
+fn history() -> NeighborHistories {
+    let when = |seconds: u64, times: u32| When {
+        epoch: 1_795_219_788 - seconds,
+        ago_msecs: seconds * 1000,
+        times,
+        first_epoch: (times > 1).then_some(1_795_219_700 - seconds),
+    };
+    let expired = Notification {
+        direction: Direction::Sent,
+        code: 4,
+        subcode: 0,
+        reason: "Hold Timer Expired".to_owned(),
+        hard_reset_of: None,
+        shutdown_description: None,
+        data: String::new(),
+    };
+    let shutdown = Notification {
+        direction: Direction::Received,
+        code: 6,
+        subcode: 2,
+        reason: "Cease/Administrative Shutdown".to_owned(),
+        shutdown_description: Some("new optics, back at six".to_owned()),
+        ..expired.clone()
+    };
+    let ended = |seconds, cause: &str, reason: &str, lasted, notification: &Notification| Ended {
+        when: when(seconds, 1),
+        cause: cause.to_owned(),
+        reason: reason.to_owned(),
+        lasted_msecs: Some(lasted),
+        notification: Some(notification.clone()),
+    };
+    let state = |seconds, times, from, to, reason: &str| StateChangeNoted {
+        when: when(seconds, times),
+        from,
+        to,
+        reason: reason.to_owned(),
+    };
+    let noted = |seconds, notification: &Notification| NotificationNoted {
+        when: when(seconds, 1),
+        notification: notification.clone(),
+    };
+    let words = "NOTIFICATION received: Cease/Administrative Shutdown (6/2): \"new optics, back at six\"";
+    let history = NeighborHistory {
+        peer_name: "tor-switch".to_owned(),
+        remote_as: 65000,
+        bgp_state: PeerState::Established,
+        bgp_state_msecs: 1_234_000,
+        connections_established: 3,
+        connections_dropped: 2,
+        ended_sessions: vec![
+            ended(4_834, "notification-received", words, 86_400_000, &shutdown),
+            ended(91_240, "hold-timer-expired", "hold timer expired", 5_043_000, &expired),
+        ],
+        failed_attempts: Vec::new(),
+        notifications: vec![noted(4_834, &shutdown), noted(91_240, &expired)],
+        orders: vec![OrderNoted {
+            when: when(96_300, 1),
+            order: "configuration changed, session kept: description".to_owned(),
+        }],
+        state_changes: vec![
+            state(1_234, 1, PeerState::OpenConfirm, PeerState::Established, "OPEN confirmed"),
+            state(1_260, 29, PeerState::Connect, PeerState::Active, "connect failed: Connection refused"),
+            state(1_261, 30, PeerState::Active, PeerState::Connect, "time to dial"),
+            state(4_834, 1, PeerState::Established, PeerState::Idle, words),
+        ],
+    };
+    NeighborHistories([(TOR.to_owned(), history)].into_iter().collect())
 }
 
 fn table() -> Table {

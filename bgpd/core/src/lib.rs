@@ -43,4 +43,6 @@ pub use reason::Reason;
 pub use session::State;
 pub use speaker::Speaker;
 pub use time::Time;
-pub use view::{Direction, Held, HistoryEntry, LastReset, MessageCounters, Negotiated, PeerView};
+pub use view::{
+    Direction, Held, HistoryView, LastReset, MessageCounters, Negotiated, Noted, Order, PeerView, StateChange,
+};

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a view is cheap (no walk over a table) and says only what the session knows; nothing in it is guessed.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use bgp_wire::{Capability, FamilySet, Notification};
 
 use crate::config::PeerConfig;
-use crate::event::Endpoints;
+use crate::event::{ConfigField, Endpoints};
 use crate::ids::PeerId;
 use crate::reason::Reason;
 use crate::session::State;
@@ -145,7 +147,7 @@ impl MessageCounters {
     }
 }
 
-/// The end of a session.
+/// The end of a session, or of an attempt that got as far as messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastReset {
     /// When.
@@ -154,8 +156,16 @@ pub struct LastReset {
     pub reason: Reason,
     /// The NOTIFICATION that went with it and whether we sent it.
     pub notification: Option<(Direction, Notification)>,
-    /// The session had been Established.
-    pub was_established: bool,
+    /// How long the session had been Established. Absent: it never was.
+    pub lasted: Option<Duration>,
+}
+
+impl LastReset {
+    /// Whether the session had been Established.
+    #[must_use]
+    pub const fn was_established(&self) -> bool {
+        self.lasted.is_some()
+    }
 }
 
 /// Which way a message went.
@@ -167,17 +177,95 @@ pub enum Direction {
     Received,
 }
 
-/// One entry of a peer's history.
+/// A peer's history, by kind. Each list is bounded and ordered, newest last.
+#[derive(Copy, Clone, Debug)]
+pub struct HistoryView<'a> {
+    /// Sessions that were Established and ended, with the cause of each.
+    pub sessions: &'a VecDeque<Noted<LastReset>>,
+    /// Attempts that got as far as messages and failed.
+    pub attempts: &'a VecDeque<Noted<LastReset>>,
+    /// NOTIFICATIONs both ways.
+    pub notifications: &'a VecDeque<Noted<(Direction, Notification)>>,
+    /// What operators and configurations wanted.
+    pub orders: &'a VecDeque<Noted<Order>>,
+    /// Changes of state.
+    pub states: &'a VecDeque<Noted<StateChange>>,
+}
+
+/// Something that happened, once or several times in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistoryEntry {
+pub struct Noted<T> {
     /// When it happened last.
     pub at: Time,
+    /// When it happened first.
+    pub first: Time,
+    /// How often.
+    pub repeated: u32,
+    /// What.
+    pub what: T,
+}
+
+/// A change of a session's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
     /// Before.
     pub from: State,
     /// After.
     pub to: State,
     /// Why.
     pub reason: Reason,
-    /// How often it happened in a row.
-    pub repeated: u32,
+}
+
+/// What an operator, or a new configuration, wanted of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The configuration named the peer for the first time.
+    Added,
+    /// These fields of the configuration changed.
+    Configured {
+        /// Which.
+        fields: Vec<ConfigField>,
+        /// Whether the session had to end for it.
+        reset: bool,
+    },
+    /// Close the session and open it again.
+    Reset {
+        /// What the operator said to the peer.
+        text: Option<Arc<str>>,
+    },
+    /// Close the session and keep it down.
+    Disabled {
+        /// What the operator said to the peer.
+        text: Option<Arc<str>>,
+    },
+    /// Take that back.
+    Enabled,
+    /// Ask the peer for its routes again.
+    SoftIn,
+    /// Send our routes again.
+    SoftOut,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = |f: &mut fmt::Formatter<'_>, what: &str, text: &Option<Arc<str>>| match text {
+            Some(text) => write!(f, "{what}: {text:?}"),
+            None => f.write_str(what),
+        };
+        match self {
+            Self::Added => f.write_str("added to the configuration"),
+            Self::Configured { fields, reset } => {
+                let outcome = if *reset { "session reset" } else { "session kept" };
+                write!(f, "configuration changed, {outcome}:")?;
+                fields.iter().enumerate().try_for_each(|(position, field)| {
+                    write!(f, "{} {field}", if position == 0 { "" } else { "," })
+                })
+            }
+            Self::Reset { text } => said(f, "reset by an operator", text),
+            Self::Disabled { text } => said(f, "shut down by an operator", text),
+            Self::Enabled => f.write_str("shutdown taken back by an operator"),
+            Self::SoftIn => f.write_str("routes asked for again by an operator"),
+            Self::SoftOut => f.write_str("routes sent again by an operator"),
+        }
+    }
 }

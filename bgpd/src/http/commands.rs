@@ -9,7 +9,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use bgp_core::{Command, CommandRefusal, PeerId};
-use bgp_wire::Family;
+use bgp_wire::{Family, MAX_SHUTDOWN_TEXT};
 use rutter_api::control::ErrorBody;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -51,6 +51,7 @@ pub(crate) struct CommandQuery {
     params(("peer" = String, Path, description = "Name, address or interface"),
            ("command" = PeerCommand, Path, description = "What to do"), CommandQuery),
     responses((status = 204, description = "Done"), (status = 404, body = ErrorBody),
+              (status = 400, body = ErrorBody, description = "Words that no peer could read"),
               (status = 409, body = ErrorBody, description = "The session's state does not allow it")))]
 pub(crate) async fn command(
     State(state): State<ApiState>,
@@ -63,6 +64,7 @@ pub(crate) async fn command(
         return Err(ApiError::not_found(format!("there is no peer {peer:?}")));
     };
     let family = query.family.as_deref().map(parse_family).transpose()?;
+    query.text.as_deref().map(check_text).transpose()?;
     let order = order(found.id, command, query.text.as_deref().map(Arc::from), family);
     let peer = &found.config.name;
     tracing::info!(instance = %view.snapshot.name, %peer, "an operator ordered {command:?}");
@@ -71,6 +73,18 @@ pub(crate) async fn command(
         Err(refusal @ CommandRefusal::UnknownPeer) => Err(ApiError::not_found(refusal.to_string())),
         Err(refusal) => Err(ApiError::new(StatusCode::CONFLICT, format!("{peer}: {refusal}"))),
     }
+}
+
+/// Words that go to the peer whole, or not at all (RFC 9003).
+fn check_text(text: &str) -> Result<(), ApiError> {
+    let fault = if text.len() > MAX_SHUTDOWN_TEXT {
+        format!("text has {} octets; a peer is sent {MAX_SHUTDOWN_TEXT} at most (RFC 9003)", text.len())
+    } else if text.contains(char::is_control) {
+        "text has a control character, which would not reach the peer's log; use plain words".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::new(StatusCode::BAD_REQUEST, fault))
 }
 
 fn order(peer: PeerId, command: PeerCommand, text: Option<Arc<str>>, family: Option<Family>) -> Command {

@@ -60,7 +60,7 @@ pub use error::{AttributeError, AttributeFault, Disposition, EncodeError, Messag
 pub use family::{Family, FamilySet};
 pub use message::{HEADER_LEN, KEEPALIVE, MAX_EXTENDED_LEN, MAX_LEN, Message, MessageKind, peek_frame};
 pub use nlri::Prefixes;
-pub use notification::{Notification, cease};
+pub use notification::{MAX_SHUTDOWN_TEXT, Notification, cease};
 pub use open::Open;
 pub use route_refresh::{RefreshSubtype, RouteRefresh};
 pub use update::{Reach, Unreach, Update};

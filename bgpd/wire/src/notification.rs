@@ -15,7 +15,7 @@ use crate::message::{HEADER_LEN, MAX_LEN, MessageKind, put_header};
 const CEASE: u8 = 6;
 
 /// Octets of a shutdown text at most (RFC 9003 §2).
-const MAX_TEXT: usize = 255;
+pub const MAX_SHUTDOWN_TEXT: usize = 255;
 
 /// Subcodes of Cease (RFC 4486, RFC 8538, RFC 9384).
 pub mod cease {
@@ -113,16 +113,25 @@ impl Notification {
     /// is none or it is not UTF-8 of the announced length.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
+        let (len, rest) = self.text_field()?.split_first()?;
+        let text = rest.get(..usize::from(*len))?;
+        std::str::from_utf8(text).ok().filter(|text| !text.is_empty())
+    }
+
+    /// Whether there is something in the place of a text that is none (RFC 9003 §3: to be logged).
+    #[must_use]
+    pub fn has_unreadable_text(&self) -> bool {
+        let field = self.text_field().unwrap_or_default();
+        !matches!(field, [] | [0, ..]) && self.text().is_none()
+    }
+
+    /// The data of an Administrative Shutdown or Reset, also inside a hard reset.
+    fn text_field(&self) -> Option<&[u8]> {
         let (code, subcode, data) = match self.data.as_ref() {
             [code, subcode, rest @ ..] if self.is_hard_reset() => (*code, *subcode, rest),
             data => (self.code, self.subcode, data),
         };
-        if code != CEASE || !carries_text(subcode) {
-            return None;
-        }
-        let (len, rest) = data.split_first()?;
-        let text = rest.get(..usize::from(*len))?;
-        std::str::from_utf8(text).ok().filter(|text| !text.is_empty())
+        (code == CEASE && carries_text(subcode)).then_some(data)
     }
 
     /// The RFC's words for code and subcode, e.g. `Cease/Administrative Shutdown`.
@@ -159,6 +168,9 @@ impl fmt::Display for Notification {
         match self.text() {
             // Debug quotes the text and escapes control characters: it comes from the peer and goes to terminals.
             Some(text) => write!(f, ": {text:?}"),
+            None if self.has_unreadable_text() => {
+                f.write_str(", with a text that is not UTF-8 of its length")
+            }
             None => Ok(()),
         }
     }
@@ -200,7 +212,7 @@ const fn carries_text(subcode: u8) -> bool {
 
 /// The data field of RFC 9003: one octet of length, then UTF-8.
 fn shutdown_text(text: &str) -> Bytes {
-    let text = text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or_default();
+    let text = text.get(..text.floor_char_boundary(MAX_SHUTDOWN_TEXT)).unwrap_or_default();
     let mut data = BytesMut::with_capacity(1 + text.len());
     data.put_u8(u8::try_from(text.len()).unwrap_or_default());
     data.extend_from_slice(text.as_bytes());
@@ -274,6 +286,11 @@ mod tests {
             |octets: &'static [u8]| Notification { code: 6, subcode: 2, data: Bytes::from_static(octets) };
         assert_eq!(data(&[5, b'h', b'i']).text(), None, "announces more than there is");
         assert_eq!(data(&[2, 0xff, 0xfe]).text(), None, "not UTF-8");
+        assert_eq!(
+            data(&[2, 0xff, 0xfe]).to_string(),
+            "Cease/Administrative Shutdown (6/2), with a text that is not UTF-8 of its length"
+        );
+        assert!(!data(&[0]).has_unreadable_text() && !data(&[]).has_unreadable_text());
         assert_eq!(data(&[0]).text(), None);
         assert_eq!(data(&[]).text(), None);
         assert_eq!(data(&[2, b'h', b'i', b'!']).text(), Some("hi"));

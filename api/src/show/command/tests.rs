@@ -27,6 +27,11 @@ fn lines_and_where_they_lead() {
         ("show bgp nei", Show::Neighbors, "/v1/show/bgp/neighbors?format=text"),
         ("show bgp neighbor tor-a", Show::Neighbor, "/v1/show/bgp/neighbors/tor-a?format=text"),
         (
+            "show bgp nei tor-a hist",
+            Show::NeighborHistory,
+            "/v1/show/bgp/neighbors/tor-a/history?format=text",
+        ),
+        (
             "show bgp neighbors eth0/1 adv",
             Show::AdvertisedRoutes,
             "/v1/show/bgp/neighbors/eth0%2F1/advertised-routes?format=text",
@@ -86,7 +91,7 @@ fn what_is_not_understood_is_said_with_what_would_be() {
         (
             "show bgp neighbors 10.0.0.1 filtered-routes",
             "% Unknown command: show bgp neighbors 10.0.0.1 filtered-routes\n  possible after 'show bgp neighbors \
-             10.0.0.1': advertised-routes, json, received-routes, routes",
+             10.0.0.1': advertised-routes, history, json, received-routes, routes",
         ),
         (
             "show bgp summary json now",

@@ -19,6 +19,7 @@ use crate::session::peer::Peer;
 use crate::session::shared::Shared;
 use crate::session::timers::{OPEN_HOLD_TIME, send_hold_time};
 use crate::time::Time;
+use crate::view::Direction;
 
 impl Peer {
     /// What we put into our OPEN for this peer.
@@ -102,6 +103,7 @@ impl Peer {
         now: Time,
     ) {
         self.sent.notifications += 1;
+        self.history.record_notification(now, Direction::Sent, &notification);
         self.send(side, notification.encode(), shared, now);
         self.emit(EventKind::NotificationSent(notification), shared);
     }

@@ -312,13 +312,9 @@ impl Peer {
             Reason::SendHoldTimerExpired => Some((Direction::Sent, Notification::send_hold_timer_expired())),
             _ => cause.notification.clone().map(|sent| (Direction::Sent, sent)),
         };
-        let was_established = from == State::Established;
-        // A peer that accepts and closes again says nothing new: it must not hide why the session went down.
-        let trivial = !was_established && notification.is_none() && self.history.last_reset().is_some();
-        if !trivial {
-            let reason = cause.reason.clone();
-            self.history.record_reset(LastReset { at: now, reason, notification, was_established });
-        }
+        let lasted = (from == State::Established).then_some(self.last_uptime);
+        let reason = cause.reason.clone();
+        self.history.record_reset(LastReset { at: now, reason, notification, lasted });
     }
 
     /// Makes sure that a peer without a connection waits for the right thing, and one with a connection for nothing.

@@ -16,11 +16,13 @@ use crate::ids::ConnId;
 use crate::reason::Reason;
 use crate::session::collision::{Identity, SETTLED, Side, survivor};
 use crate::session::fsm::{Input, State};
+use crate::session::history::bounded;
 use crate::session::inbound::Step;
 use crate::session::negotiate::negotiate;
 use crate::session::peer::{FSM_ERROR, Peer, Run};
 use crate::session::shared::{Cause, Shared};
 use crate::time::Time;
+use crate::view::Direction;
 
 impl Peer {
     /// Octets came in.
@@ -148,6 +150,8 @@ impl Peer {
     }
 
     fn handle_notification(&mut self, side: Side, received: Notification, shared: &mut Shared, now: Time) {
+        let received = bounded(received);
+        self.history.record_notification(now, Direction::Received, &received);
         self.emit(EventKind::NotificationReceived(received.clone()), shared);
         let input = match (received.code, received.subcode) {
             UNSUPPORTED_VERSION => Input::NotificationVersion,

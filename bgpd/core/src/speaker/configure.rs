@@ -18,6 +18,7 @@ use crate::rib::RibConfig;
 use crate::session::shared::Shared;
 use crate::session::{Peer, Run, keepalive_interval};
 use crate::time::Time;
+use crate::view::Order;
 
 use super::{Speaker, note_wake};
 
@@ -81,6 +82,7 @@ impl Speaker {
         let id = PeerId::new(self.next_peer);
         self.next_peer += 1;
         let mut peer = Peer::new(id, config, now);
+        peer.history.record_order(now, Order::Added);
         if let Some(restart) = peer.config.graceful_restart.filter(|_| peer.run == Run::Enabled) {
             let within = Duration::from_secs(restart.restart_time.into());
             self.shared.restarting.feed(Input::Expect(id, within), now);
@@ -114,6 +116,8 @@ impl Speaker {
         let changed = |field| fields.contains(&field);
         let resets = fields.iter().any(|field| field.needs_reset());
         let had_session = peer.state().is_open();
+        let order = Order::Configured { fields: fields.clone(), reset: resets && had_session };
+        peer.history.record_order(now, order);
         peer.config = new;
         if changed(ConfigField::Shutdown) && peer.config.shutdown {
             peer.run = Run::Shutdown;

@@ -32,6 +32,7 @@ use crate::session::collision::Side;
 use crate::session::shared::Shared;
 use crate::session::{Peer, Run};
 use crate::time::Time;
+use crate::view::{Direction, Order};
 
 /// A BGP speaker. See the crate for how to drive it.
 pub struct Speaker {
@@ -116,6 +117,9 @@ impl Speaker {
         let id = self.find_peer(local, remote, interface)?;
         let Some(peer) = self.peers.get_mut(&id) else { return Err(AcceptRefusal::UnknownPeer { remote }) };
         let outcome = peer.accept(conn, endpoints, &mut self.shared, now);
+        if let Err(refusal) = &outcome {
+            peer.history.record_notification(now, Direction::Sent, &refusal.notification());
+        }
         note_wake(peer, &mut self.shared);
         outcome.map(|()| id)
     }
@@ -158,6 +162,7 @@ impl Speaker {
     pub fn handle_command(&mut self, command: Command, now: Time) -> Result<(), CommandRefusal> {
         match command {
             Command::Reset { peer, text } => self.with_peer(peer, |peer, shared| {
+                peer.history.record_order(now, Order::Reset { text: text.clone() });
                 let notification = Notification::cease(cease::ADMINISTRATIVE_RESET, text.as_deref());
                 if peer.run == Run::PrefixLimit {
                     peer.run = Run::Enabled;
@@ -168,6 +173,7 @@ impl Speaker {
                 Ok(())
             }),
             Command::Disable { peer, text } => self.with_peer(peer, |peer, shared| {
+                peer.history.record_order(now, Order::Disabled { text: text.clone() });
                 if peer.run != Run::Shutdown && peer.run != Run::Stopped {
                     peer.run = Run::Disabled;
                 }
@@ -176,6 +182,7 @@ impl Speaker {
                 Ok(())
             }),
             Command::Enable { peer } => self.with_peer(peer, |peer, shared| {
+                peer.history.record_order(now, Order::Enabled);
                 if peer.run == Run::Disabled {
                     peer.run = Run::Enabled;
                     peer.forgive();
@@ -188,6 +195,7 @@ impl Speaker {
                 if !peer.last_negotiated.as_ref().is_some_and(|negotiated| negotiated.route_refresh) {
                     return Err(CommandRefusal::NoRouteRefresh);
                 }
+                peer.history.record_order(now, Order::SoftIn);
                 for family in families {
                     peer.request_refresh(side, family, shared, now);
                 }
@@ -195,6 +203,7 @@ impl Speaker {
             }),
             Command::SoftOut { peer, family } => self.with_peer(peer, |peer, _| {
                 let (_, families) = refreshable(peer, family)?;
+                peer.history.record_order(now, Order::SoftOut);
                 for family in families {
                     peer.refresh_pending.insert(family);
                 }

@@ -6,7 +6,7 @@ use crate::config::SpeakerConfig;
 use crate::ids::PeerId;
 use crate::rib::Rib;
 use crate::session::{Peer, State};
-use crate::view::{HistoryEntry, PeerView};
+use crate::view::{HistoryView, PeerView};
 
 use super::Speaker;
 
@@ -46,9 +46,10 @@ impl Speaker {
         self.peers.values().find(|peer| &*peer.config.name == name).map(view)
     }
 
-    /// The last changes of a peer's state, newest last.
-    pub fn history(&self, id: PeerId) -> impl Iterator<Item = &HistoryEntry> {
-        self.peers.get(&id).into_iter().flat_map(|peer| peer.history.entries())
+    /// What happened to a peer's session.
+    #[must_use]
+    pub fn history(&self, id: PeerId) -> Option<HistoryView<'_>> {
+        self.peers.get(&id).map(|peer| peer.history.view())
     }
 }
 

@@ -4,6 +4,7 @@
 //! (docs/decisions/002-show-pages.md).
 
 mod adjacency;
+mod history;
 mod lookup;
 pub mod neighbors;
 pub mod path;
@@ -44,6 +45,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(show_family_summary))
         .routes(routes!(lookup::show_prefix))
         .routes(routes!(lookup::show_prefix_with_length))
+        .routes(routes!(history::show_history))
         .routes(routes!(table::show_neighbor_routes))
         .routes(routes!(adjacency::show_advertised))
         .routes(routes!(adjacency::show_received))

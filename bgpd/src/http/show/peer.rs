@@ -61,12 +61,7 @@ impl PeerSnapshot {
         match (self.state, self.held) {
             (State::Idle, Some(Held::AdminDown | Held::Stopped)) => PeerState::IdleAdmin,
             (State::Idle, Some(Held::PrefixLimit)) => PeerState::IdlePfxCt,
-            (State::Idle, _) => PeerState::Idle,
-            (State::Connect, _) => PeerState::Connect,
-            (State::Active, _) => PeerState::Active,
-            (State::OpenSent, _) => PeerState::OpenSent,
-            (State::OpenConfirm, _) => PeerState::OpenConfirm,
-            (State::Established, _) => PeerState::Established,
+            (state, _) => plain_state(state),
         }
     }
 
@@ -115,14 +110,28 @@ impl PeerSnapshot {
     }
 }
 
+/// State, whatever holds it.
+#[must_use]
+pub fn plain_state(state: State) -> PeerState {
+    match state {
+        State::Idle => PeerState::Idle,
+        State::Connect => PeerState::Connect,
+        State::Active => PeerState::Active,
+        State::OpenSent => PeerState::OpenSent,
+        State::OpenConfirm => PeerState::OpenConfirm,
+        State::Established => PeerState::Established,
+    }
+}
+
 /// A peer's own words, fit for a terminal: control characters could move its cursor or worse.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if text.contains(char::is_control) {
-        Cow::Owned(text.replace(char::is_control, "?"))
-    } else {
-        Cow::Borrowed(text)
-    }
+    // Besides control characters, those that change the direction of what is printed around them.
+    let unfit = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.contains(unfit) { Cow::Owned(text.replace(unfit, "?")) } else { Cow::Borrowed(text) }
 }
 
 /// Milliseconds, as FRR's keys want them.
@@ -144,6 +153,7 @@ mod tests {
     #[test]
     fn a_peers_words_cannot_drive_a_terminal() {
         assert_eq!(printable("tor-1"), "tor-1");
+        assert_eq!(printable("tor\u{202e}1"), "tor?1");
         assert_eq!(printable("\u{1b}[2Jtor\r\n\u{9b}1m"), "?[2Jtor???1m");
     }
 }

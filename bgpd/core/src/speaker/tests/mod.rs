@@ -4,6 +4,7 @@ mod accept;
 mod collision;
 mod configure;
 mod graceful;
+mod history;
 mod operate;
 mod routes;
 mod session;
@@ -90,6 +91,11 @@ impl Script {
                 Action::Connect(connect) => panic!("unexpected dial {connect:?}"),
             })
             .collect()
+    }
+
+    /// Forgets what the speaker wants to be done.
+    pub(super) fn closed_or_dialed(&mut self) {
+        while self.speaker.poll_action().is_some() {}
     }
 
     pub(super) fn connected(&mut self, conn: ConnId) {
