@@ -18,7 +18,7 @@ use crate::http::{self, ApiState};
 use crate::instance::StopMode;
 use crate::intents::Owner;
 use crate::logging::{self, LogControl};
-use crate::options::{DEFAULT_SOCKET, Options};
+use crate::options::{DEFAULT_SOCKET, OnSigterm, Options};
 use crate::state::{Earlier, Keeper};
 use crate::supervisor::{self, IntentError, SupervisorHandle};
 
@@ -178,17 +178,26 @@ impl Daemon {
     }
 
     async fn run(mut self) {
-        loop {
+        let what = loop {
             tokio::select! {
                 _ = self.signals.hangup.recv() => self.reload().await,
-                _ = self.signals.terminate.recv() => break,
-                _ = self.signals.interrupt.recv() => break,
+                _ = self.signals.terminate.recv() => break self.options.on_sigterm,
+                _ = self.signals.interrupt.recv() => break OnSigterm::Stop,
             }
-        }
-        tracing::info!("stopping: every peer is told; a second signal ends bgpd at once");
+        };
+        let mode = match what {
+            OnSigterm::Stop => {
+                tracing::info!("stopping: every peer is told; a second signal ends bgpd at once");
+                StopMode::Graceful { text: None }
+            }
+            OnSigterm::Restart => {
+                tracing::info!("leaving for a restart: peers with graceful restart keep their routes");
+                StopMode::Restart
+            }
+        };
         let Self { supervisor, stop_api, servers, mut signals, .. } = self;
         let orderly = async {
-            supervisor.stop(StopMode::Graceful { text: None }).await;
+            supervisor.stop(mode).await;
             stop_api.cancel();
             for server in servers {
                 match tokio::time::timeout(API_STOP_LIMIT, server).await {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::config::file::{LogFormat, parse_listen};
 
@@ -15,7 +15,8 @@ pub const DEFAULT_SOCKET: &str = "/run/rutter/bgpd.sock";
 /// Without --config it starts with nothing but the API and waits for intents (PUT /v1/intents/OWNER).
 ///
 /// Signals: SIGHUP reads the file again and applies the differences; sessions that did not change stay up. SIGTERM and
-/// SIGINT close all sessions in order (Cease); a second one ends at once.
+/// SIGINT close all sessions in order (Cease); a second one ends at once. With --on-sigterm restart, SIGTERM leaves the
+/// state file and tells peers with graceful restart nothing: they keep the routes until the next bgpd is up.
 ///
 /// Exit status: 0 after an orderly stop, 1 if the configuration is wrong, 2 for wrong options, 3 if the API cannot be
 /// opened, 4 after a second signal.
@@ -34,6 +35,9 @@ pub struct Options {
     /// File that lets bgpd restart gracefully after a crash [default: the socket's name with .state.json]
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
+    /// What SIGTERM means: stop for good, or come back in a moment
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "stop")]
+    pub on_sigterm: OnSigterm,
     /// Offer the API on TCP too. A port alone means 127.0.0.1. Read-only unless the file sets api.tokenFile
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen)]
     pub listen: Option<SocketAddr>,
@@ -43,6 +47,16 @@ pub struct Options {
     /// What is logged: error, warn, info, debug, trace, or TARGET=LEVEL pairs [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
+}
+
+/// What SIGTERM means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnSigterm {
+    /// Every peer is told that bgpd stops, and forgets its routes
+    #[default]
+    Stop,
+    /// bgpd is started again within the Restart Time; peers with graceful restart keep its routes
+    Restart,
 }
 
 #[cfg(test)]

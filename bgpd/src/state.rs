@@ -1,28 +1,34 @@
-//! What a bgpd leaves to the one after it: a small file that says whose sessions it had, and by its time of change that it
-//! was alive a moment ago.
+//! What a bgpd leaves to the one after it: a small file that says whose sessions it had and what was wanted of it over the
+//! API, and by its time of change that it was alive a moment ago.
 //!
 //! A bgpd that was killed cannot say goodbye. The next one finds the file, sees that the machine is still the same boot and
-//! that no Restart Time has passed since, and tells its peers that it restarts (RFC 4724). An orderly stop removes the file.
+//! that no Restart Time has passed since, and tells its peers that it restarts (RFC 4724). The intents of API owners come
+//! back with it, so that it has its peers and routes whether or not their owners are there; what the configuration file
+//! wants is read from that file again. An orderly stop removes the file.
 //!
 //! Invariants: the file is replaced whole (written beside and renamed) or not at all; whatever is wrong with it is logged and
-//! means a cold start; nothing in it is secret.
+//! means a cold start; nobody but its owner may read it, for intents hold passwords; a hold time goes on from what was left
+//! of it when bgpd was last alive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rutter_api::intent::Instance;
+use rutter_api::intent::{Instance, Intent};
 use serde::{Deserialize, Serialize};
 
 /// How often the file's time of change says that bgpd is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Format of the file. Another one is not read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// More than this is no state file.
-const LONGEST: u64 = 16 << 20;
+const LONGEST: u64 = 1 << 30;
+/// Nobody else may read it: intents hold passwords.
+const MODE: u32 = 0o600;
 
 /// The file's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +40,31 @@ struct Saved {
     /// Owners of intents.
     owners: BTreeSet<String>,
     instances: BTreeMap<String, SavedInstance>,
+    /// What was wanted over the API, by owner.
+    intents: BTreeMap<String, SavedIntent>,
+}
+
+/// What one owner wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SavedIntent {
+    /// Its hold time, as it was put.
+    pub hold_seconds: Option<u32>,
+    /// When the hold time is over, in milliseconds since 1970.
+    pub held_until: Option<u64>,
+    /// Its instances.
+    pub instances: Vec<Arc<Instance>>,
+}
+
+/// An intent from before, and how much of its hold time is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoredIntent {
+    /// The owner's name.
+    pub owner: String,
+    /// The intent.
+    pub intent: Intent,
+    /// What is left of its hold time, if it has one.
+    pub left: Option<Duration>,
 }
 
 /// One instance: who it was, and for how long which peers wait for it.
@@ -64,6 +95,7 @@ impl SavedInstance {
 pub struct Earlier {
     owners: BTreeSet<String>,
     instances: BTreeMap<String, SavedInstance>,
+    intents: BTreeMap<String, SavedIntent>,
     /// When the bgpd before was last known to be alive.
     alive_at: Option<SystemTime>,
 }
@@ -113,7 +145,8 @@ impl Earlier {
         if saved.boot != boot() {
             return Ok(Self::default());
         }
-        Ok(Self { owners: saved.owners, instances: saved.instances, alive_at: Some(alive_at) })
+        let Saved { owners, instances, intents, .. } = saved;
+        Ok(Self { owners, instances, intents, alive_at: Some(alive_at) })
     }
 
     /// Whether an instance that begins now goes on where one before stopped: the same speaker, and some peer still waits for
@@ -132,6 +165,22 @@ impl Earlier {
     pub fn owners(&self) -> BTreeSet<String> {
         self.owners.clone()
     }
+
+    /// The intents of API owners before whose hold time was not over when bgpd was last alive.
+    #[must_use]
+    pub fn intents(&self) -> Vec<RestoredIntent> {
+        let alive = epoch_millis(self.alive_at.unwrap_or(SystemTime::UNIX_EPOCH));
+        let restored = self.intents.iter().filter_map(|(owner, saved)| {
+            let left = saved.held_until.map(|until| until.saturating_sub(alive));
+            let instances = saved.instances.iter().map(|instance| Instance::clone(instance)).collect();
+            (left != Some(0)).then(|| RestoredIntent {
+                owner: owner.clone(),
+                intent: Intent { hold_seconds: saved.hold_seconds, instances },
+                left: left.map(Duration::from_millis),
+            })
+        });
+        restored.collect()
+    }
 }
 
 /// Keeps the file.
@@ -149,11 +198,16 @@ impl Keeper {
         Self { path, saved: None, broken: false }
     }
 
-    /// Notes what runs now.
-    pub fn save<'a>(&mut self, owners: BTreeSet<String>, instances: impl Iterator<Item = &'a Instance>) {
+    /// Notes what runs now, and what is wanted over the API.
+    pub fn save<'a>(
+        &mut self,
+        owners: BTreeSet<String>,
+        instances: impl Iterator<Item = &'a Instance>,
+        intents: BTreeMap<String, SavedIntent>,
+    ) {
         let instances =
             instances.map(|instance| (instance.name.clone(), SavedInstance::of(instance))).collect();
-        let saved = Saved { version: VERSION, boot: boot(), owners, instances };
+        let saved = Saved { version: VERSION, boot: boot(), owners, instances, intents };
         if self.saved.as_ref() == Some(&saved) {
             return;
         }
@@ -192,10 +246,12 @@ impl Keeper {
             .write(true)
             .create(true)
             .truncate(true)
-            .mode(0o640)
+            .mode(MODE)
             // Somebody else's link, in a folder that all may write to.
             .custom_flags(libc::O_NOFOLLOW)
             .open(&beside)?;
+        // One that somebody left behind has its own mode.
+        file.set_permissions(std::fs::Permissions::from_mode(MODE))?;
         file.write_all(&serde_json::to_vec(saved)?)?;
         std::fs::rename(&beside, &self.path)
     }
@@ -216,6 +272,13 @@ impl Keeper {
 /// The kernel's name for this boot; empty, and so equal to itself, where there is none.
 fn boot() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn epoch_millis(at: SystemTime) -> u64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -244,7 +307,7 @@ mod tests {
         let path = folder.path().join("state.json");
         let with = instance(65_001, Some(120));
         let mut keeper = Keeper::new(path.clone());
-        keeper.save(["file".to_owned()].into(), std::iter::once(&with));
+        keeper.save(["file".to_owned()].into(), std::iter::once(&with), BTreeMap::new());
         let mut earlier = Earlier::read(&path);
         assert!(earlier.continues(&with));
         assert!(!earlier.continues(&with), "it has begun already");
@@ -256,7 +319,7 @@ mod tests {
         assert!(!Earlier::read(&path).continues(&with), "everybody has given up on it");
         keeper.beat();
         assert!(Earlier::read(&path).continues(&with));
-        keeper.save(["file".to_owned()].into(), std::iter::once(&instance(65_001, None)));
+        keeper.save(["file".to_owned()].into(), std::iter::once(&instance(65_001, None)), BTreeMap::new());
         assert!(!Earlier::read(&path).continues(&with), "no peer keeps anything");
         keeper.remove();
         assert_eq!(Earlier::read(&path), Earlier::default());
@@ -272,8 +335,11 @@ mod tests {
             String::new(),
             "{".to_owned(),
             "[1, 2]".to_owned(),
-            format!(r#"{{"version": 2, "boot": "{boot}", "owners": [], "instances": {{}}}}"#),
-            r#"{"version": 1, "boot": "another", "owners": ["x"], "instances": {}}"#.to_owned(),
+            format!(
+                r#"{{"version": 1, "boot": "{boot}", "owners": [], "instances": {{}}, "intents": {{}}}}"#
+            ),
+            r#"{"version": 2, "boot": "another", "owners": ["x"], "instances": {}, "intents": {}}"#
+                .to_owned(),
         ];
         for text in texts {
             std::fs::write(&path, &text).unwrap();
@@ -283,8 +349,34 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         assert_eq!(Earlier::read(&path), Earlier::default());
         let mut keeper = Keeper::new(path);
-        keeper.save(BTreeSet::new(), std::iter::empty());
+        keeper.save(BTreeSet::new(), std::iter::empty(), BTreeMap::new());
         keeper.beat();
         assert!(keeper.broken, "said in the log, and bgpd goes on");
+    }
+
+    #[test]
+    fn intents_come_back_with_what_was_left_of_their_hold_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let mut keeper = Keeper::new(path.clone());
+        let saved = |hold: Option<u32>| SavedIntent {
+            hold_seconds: hold,
+            held_until: hold.map(|hold| epoch_millis(SystemTime::now()) + u64::from(hold) * 1000),
+            instances: vec![Arc::new(instance(65_001, None))],
+        };
+        let intents = [("agent".to_owned(), saved(None)), ("person".to_owned(), saved(Some(60)))];
+        keeper.save(BTreeSet::new(), std::iter::empty(), intents.into());
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "there may be passwords in it");
+        let restored = Earlier::read(&path).intents();
+        assert_eq!(restored.len(), 2);
+        assert_eq!((&*restored[0].owner, restored[0].left), ("agent", None));
+        assert_eq!(restored[0].intent.instances, [instance(65_001, None)]);
+        let left = restored[1].left.unwrap().as_secs();
+        assert!((58..=60).contains(&left), "{left}");
+        // Being dead costs nothing: it goes on from when bgpd was last alive.
+        age(&path, 20);
+        let left = Earlier::read(&path).intents()[1].left.unwrap().as_secs();
+        assert!((78..=80).contains(&left), "{left}");
     }
 }

@@ -22,7 +22,7 @@ use crate::config::resolve::{InstanceConfig, ResolveError, resolve};
 use crate::instance::{InstanceHandle, RunningInstance, StopMode};
 use crate::intents::Owner;
 use crate::intents::store::IntentStore;
-use crate::state::{Earlier, HEARTBEAT, Keeper};
+use crate::state::{Earlier, HEARTBEAT, Keeper, RestoredIntent};
 
 /// Orders that may wait.
 const MAILBOX: usize = 16;
@@ -120,7 +120,7 @@ impl SupervisorHandle {
         self.ask(|reply| Order::Delete { owner, reply }).await.flatten()
     }
 
-    /// Does not wait for an owner that was there before a restart.
+    /// Does not wait for an owner that was there before a restart: what is known without it is all there is.
     pub async fn excuse(&self, owner: Owner) {
         let _done = self.ask(|reply| Order::Excuse { owner, reply }).await;
     }
@@ -197,9 +197,11 @@ struct Supervisor {
 pub fn start(clock: Clock, hostname: Option<String>, earlier: &Earlier, keeper: Keeper) -> SupervisorHandle {
     let (orders, mailbox) = mpsc::channel(MAILBOX);
     let directory = Arc::new(ArcSwap::from_pointee(Directory::new()));
+    let mut awaited = earlier.owners();
+    let store = restored(earlier, hostname.as_deref(), &mut awaited);
     let supervisor = Supervisor {
         clock,
-        store: IntentStore::default(),
+        store,
         hostname,
         followed: BTreeMap::new(),
         ends: FuturesUnordered::new(),
@@ -207,7 +209,7 @@ pub fn start(clock: Clock, hostname: Option<String>, earlier: &Earlier, keeper: 
         directory: Arc::clone(&directory),
         generation: 0,
         restart_at: None,
-        awaited: earlier.owners(),
+        awaited,
         earlier: earlier.clone(),
         crashed: BTreeSet::new(),
         keeper,
@@ -215,6 +217,37 @@ pub fn start(clock: Clock, hostname: Option<String>, earlier: &Earlier, keeper: 
     };
     tokio::spawn(supervisor.run(mailbox));
     SupervisorHandle { orders, directory }
+}
+
+/// What API owners wanted before, as far as it still can be done. Their owners are not waited for.
+fn restored(earlier: &Earlier, hostname: Option<&str>, awaited: &mut BTreeSet<String>) -> IntentStore {
+    let mut store = IntentStore::default();
+    for RestoredIntent { owner: name, intent, left } in earlier.intents() {
+        let refusal = match Owner::new(&name) {
+            Ok(owner) => match check(&intent, hostname) {
+                Ok(()) => {
+                    tracing::info!(%owner, "intent taken over from before the restart");
+                    awaited.remove(&name);
+                    store.hold(owner, intent, left, Instant::now());
+                    continue;
+                }
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(owner = name, error = refusal, "its intent from before the restart cannot be applied");
+    }
+    store
+}
+
+/// Finds what the speaker would not take before anything changes.
+fn check(intent: &Intent, hostname: Option<&str>) -> Result<(), IntentError> {
+    intent.validate()?;
+    for instance in &intent.instances {
+        resolve(instance, hostname)
+            .map_err(|source| IntentError::Resolve { instance: instance.name.clone(), source })?;
+    }
+    Ok(())
 }
 
 impl Supervisor {
@@ -225,7 +258,10 @@ impl Supervisor {
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(Order::Stop { mode, reply }) => {
-                        self.keeper.remove();
+                        match mode {
+                            StopMode::Graceful { .. } => self.keeper.remove(),
+                            StopMode::Restart => self.keeper.beat(),
+                        }
                         self.stop(mode).await;
                         let _gone = reply.send(());
                         return;
@@ -257,6 +293,7 @@ impl Supervisor {
                 let _gone = reply.send(self.delete(&owner).await);
             }
             Order::Excuse { owner, reply } => {
+                self.apply().await;
                 self.heard(&owner).await;
                 let _gone = reply.send(());
             }
@@ -278,12 +315,7 @@ impl Supervisor {
     }
 
     async fn put(&mut self, owner: Owner, intent: Intent) -> Result<Applied, IntentError> {
-        intent.validate()?;
-        for instance in &intent.instances {
-            // What the speaker would not take is found before anything changes.
-            resolve(instance, self.hostname.as_deref())
-                .map_err(|source| IntentError::Resolve { instance: instance.name.clone(), source })?;
-        }
+        check(&intent, self.hostname.as_deref())?;
         self.store.put(owner.clone(), intent, Instant::now());
         let changes = self.apply().await;
         self.heard(&owner).await;
@@ -383,7 +415,8 @@ impl Supervisor {
         // Owners that are still awaited would be so again.
         let summaries = self.store.summaries(Instant::now());
         let owners = summaries.into_iter().map(|summary| summary.owner).chain(self.awaited.clone()).collect();
-        self.keeper.save(owners, self.followed.values().map(|followed| &*followed.intent));
+        let intents = self.store.saved(Instant::now());
+        self.keeper.save(owners, self.followed.values().map(|followed| &*followed.intent), intents);
         changes
     }
 

@@ -39,22 +39,26 @@ impl Bgpd {
     pub(crate) async fn start_with(config: Option<&str>, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("bgpd.sock");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bgpd"));
-        command.arg("--socket").arg(&socket).args(options);
         if let Some(config) = config {
-            let file = folder.path().join("bgpd.yaml");
-            fs::write(&file, config).expect("written");
-            command.arg("--config").arg(file);
+            fs::write(folder.path().join("bgpd.yaml"), config).expect("written");
         }
-        let log = fs::File::create(folder.path().join("log")).expect("a log");
-        let child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("bgpd starts");
+        let child = spawn(folder.path(), options);
         let bgpd = Self { child, folder, client: Client::new(&socket).timeout(Duration::from_secs(5)) };
-        bgpd.wait("the API answers", async || {
-            bgpd.client.health().await.map(drop).map_err(|e| e.to_string())
+        bgpd.ready().await;
+        bgpd
+    }
+
+    /// Starts another bgpd in the same folder, with the same file, and gives the one before back.
+    pub(crate) fn spawn_again(&mut self, options: &[&str]) -> Child {
+        std::mem::replace(&mut self.child, spawn(self.folder.path(), options))
+    }
+
+    /// Waits until the API answers.
+    pub(crate) async fn ready(&self) {
+        self.wait("the API answers", async || {
+            self.client.health().await.map(drop).map_err(|e| e.to_string())
         })
         .await;
-        bgpd
     }
 
     pub(crate) fn socket(&self) -> &Path {
@@ -139,6 +143,18 @@ impl Bgpd {
             panic!("not in {PATIENCE:?}: {what}: {problem}; log:\n{}", self.log());
         }
     }
+}
+
+/// Starts bgpd in a folder; its log goes on in the same file.
+fn spawn(folder: &Path, options: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bgpd"));
+    command.arg("--socket").arg(folder.join("bgpd.sock")).args(options);
+    let config = folder.join("bgpd.yaml");
+    if config.exists() {
+        command.arg("--config").arg(config);
+    }
+    let log = fs::File::options().append(true).create(true).open(folder.join("log")).expect("a log");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("bgpd starts")
 }
 
 impl Drop for Bgpd {

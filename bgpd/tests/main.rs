@@ -7,5 +7,6 @@ mod config_errors;
 mod fixture;
 mod operating;
 mod reload;
+mod restart;
 mod sessions;
 mod shutdown;

@@ -245,6 +245,9 @@ pub enum Command {
         /// Shutdown communication (RFC 9003).
         text: Option<Arc<str>>,
     },
+    /// The process ends and another one takes over ([`crate::Speaker::restarting`]): as [`Command::Stop`], but connections
+    /// to peers that keep our routes meanwhile (RFC 4724) end without a NOTIFICATION.
+    Leave,
 }
 
 /// Why a command was not carried out.

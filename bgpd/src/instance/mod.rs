@@ -76,6 +76,9 @@ pub enum StopMode {
         /// Shutdown communication.
         text: Option<String>,
     },
+    /// Another bgpd takes over in a moment: peers that keep our routes meanwhile (RFC 4724) see their connection end and
+    /// hear nothing.
+    Restart,
 }
 
 /// The instance's thread has ended; only a bug in bgpd ends it unasked.

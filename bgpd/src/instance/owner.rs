@@ -189,6 +189,7 @@ impl Owner {
         self.stopping = Some(Instant::now() + STOP_LIMIT);
         let command = match mode {
             StopMode::Graceful { text } => Command::Stop { text: text.map(Arc::from) },
+            StopMode::Restart => Command::Leave,
         };
         // Stopping cannot be refused: it names no peer.
         let _always_done = self.speaker.handle_command(command, self.clock.now());

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rutter_api::control::IntentSummary;
 use rutter_api::intent::{Instance, Intent};
 
 use crate::intents::Owner;
 use crate::intents::merge::{Merged, merge};
+use crate::state::{SavedIntent, epoch_millis};
 
 /// The intents of all owners.
 #[derive(Debug, Default)]
@@ -25,22 +26,40 @@ struct Held {
     /// Shared with whoever follows them.
     instances: Vec<Arc<Instance>>,
     put_at: Instant,
-}
-
-impl Held {
-    fn expires(&self) -> Option<Instant> {
-        let hold = Duration::from_secs(self.hold_seconds?.into());
-        // A hold time beyond the clock's range never ends.
-        self.put_at.checked_add(hold)
-    }
+    expires: Option<Instant>,
 }
 
 impl IntentStore {
     /// Replaces what an owner wants and restarts its hold time.
     pub fn put(&mut self, owner: Owner, intent: Intent, now: Instant) {
         let Intent { hold_seconds, instances } = intent;
+        let left = hold_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        self.hold(owner, Intent { hold_seconds, instances }, left, now);
+    }
+
+    /// Takes an intent over from a bgpd before, with what is left of its hold time.
+    pub fn hold(&mut self, owner: Owner, intent: Intent, left: Option<Duration>, now: Instant) {
+        let Intent { hold_seconds, instances } = intent;
         let instances = instances.into_iter().map(Arc::new).collect();
-        self.owners.insert(owner, Held { hold_seconds, instances, put_at: now });
+        // A hold time beyond the clock's range never ends.
+        let expires = left.and_then(|left| now.checked_add(left));
+        self.owners.insert(owner, Held { hold_seconds, instances, put_at: now, expires });
+    }
+
+    /// What API owners want, for the bgpd after this one. Nothing of the configuration file: that is read again.
+    #[must_use]
+    pub fn saved(&self, now: Instant) -> BTreeMap<String, SavedIntent> {
+        let wall = epoch_millis(SystemTime::now());
+        let save = |held: &Held| SavedIntent {
+            hold_seconds: held.hold_seconds,
+            held_until: held.expires.map(|at| {
+                let left = at.saturating_duration_since(now).as_millis();
+                wall.saturating_add(u64::try_from(left).unwrap_or(u64::MAX))
+            }),
+            instances: held.instances.clone(),
+        };
+        let api = self.owners.iter().filter(|(owner, _)| !owner.is_file());
+        api.map(|(owner, held)| (owner.to_string(), save(held))).collect()
     }
 
     /// Forgets an owner. False if there is none of this name.
@@ -53,7 +72,7 @@ impl IntentStore {
         let gone: Vec<Owner> = self
             .owners
             .iter()
-            .filter(|(_, held)| held.expires().is_some_and(|at| at <= now))
+            .filter(|(_, held)| held.expires.is_some_and(|at| at <= now))
             .map(|(owner, _)| owner.clone())
             .collect();
         for owner in &gone {
@@ -65,7 +84,7 @@ impl IntentStore {
     /// When the next hold time is over.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.owners.values().filter_map(Held::expires).min()
+        self.owners.values().filter_map(|held| held.expires).min()
     }
 
     /// What an owner wants.

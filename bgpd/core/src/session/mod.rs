@@ -13,6 +13,7 @@
 //! | [`receive`] | messages that came in |
 //! | [`outbound`] | messages that go out, and back-pressure |
 //! | [`graceful`] | what the machines of graceful restart are told and do |
+//! | [`leave`] | the process ends and another one takes over |
 //! | [`history`] | what happened lately |
 //! | [`shared`] | what all sessions of a speaker share |
 
@@ -24,6 +25,7 @@ mod fsm;
 mod graceful;
 mod history;
 mod inbound;
+mod leave;
 mod negotiate;
 mod outbound;
 mod peer;

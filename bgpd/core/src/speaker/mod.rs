@@ -219,6 +219,14 @@ impl Speaker {
                 }
                 Ok(())
             }
+            Command::Leave => {
+                self.stopped = true;
+                for peer in self.peers.values_mut() {
+                    peer.run = Run::Stopped;
+                    peer.leave(&mut self.shared, now);
+                }
+                Ok(())
+            }
         }
     }
 

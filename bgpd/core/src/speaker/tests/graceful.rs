@@ -307,3 +307,19 @@ fn a_restart_ends_by_time_if_by_nothing_else() {
     script.speaker.handle_command(Command::Disable { peer, text: None }, script.now).unwrap();
     assert!(!script.speaker.is_restarting(), "nobody is waited for");
 }
+
+#[test]
+fn who_leaves_says_nothing_to_a_peer_that_keeps_its_routes() {
+    let (mut script, conn) = with_routes(&theirs(false, true, true));
+    script.sent(conn);
+    script.speaker.handle_command(Command::Leave, script.now).unwrap();
+    assert_eq!(script.sent(conn), []);
+    assert_eq!(script.closed(), [conn]);
+    let mut script = Script::new(settings_with_restart);
+    let conn = script.session(&open());
+    script.sent(conn);
+    script.speaker.handle_command(Command::Leave, script.now).unwrap();
+    assert_eq!(script.sent(conn), [Sent::cease(cease::ADMINISTRATIVE_SHUTDOWN)]);
+    assert_eq!(script.closed(), [conn]);
+    script.speaker.check().unwrap();
+}
