@@ -11,4 +11,5 @@ pub mod cilium;
 pub mod client;
 pub mod control;
 pub mod intent;
+pub mod operate;
 pub mod show;

@@ -11,10 +11,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use rutter_api::client::{Client, ClientError, DEFAULT_SOCKET};
+use rutter_api::operate::ORDERS;
 use rutter_api::show::command::{COMMANDS, NotUnderstood};
 
 mod indent;
 mod intent;
+mod operate;
 mod output;
 mod show;
 
@@ -61,6 +63,21 @@ enum Command {
         /// The rest of the command; words may be abbreviated
         words: Vec<String>,
     },
+    /// Reset sessions, or have routes sent again, as in vtysh
+    Clear {
+        /// The rest of the command; words may be abbreviated
+        words: Vec<String>,
+    },
+    /// Shut a session down for now, as in vtysh's configuration
+    Neighbor {
+        /// The rest of the command; words may be abbreviated
+        words: Vec<String>,
+    },
+    /// Take an order back
+    No {
+        /// The rest of the command; words may be abbreviated
+        words: Vec<String>,
+    },
     /// What bgpd was told to do, by owner; and telling it
     #[command(subcommand)]
     Intent(intent::Command),
@@ -74,6 +91,9 @@ Examples:
   rutterctl sh bgp nei tor-a adv           what peer tor-a was sent, as it went on the wire
   rutterctl show bgp ipv6 unicast json     the IPv6 table for a script
   rutterctl bgp peers                      the sessions as `cilium bgp peers` shows them
+  rutterctl clear bgp 10.0.0.1 soft in     ask a neighbour for its routes again; the session stays
+  rutterctl nei tor-a shutdown message X   close a session and say why to the other operator
+  rutterctl no neighbor tor-a shutdown     let it come up again
   rutterctl intent list                    who told bgpd to do how much
 
 Exit status: 0 answered, 1 no answer, 2 command not understood.";
@@ -112,9 +132,19 @@ fn command() -> clap::Command {
         }
         text.trim_end().to_owned()
     };
+    let orders = |start: &str| {
+        let mut text = "Commands:\n".to_owned();
+        for row in ORDERS.iter().filter(|row| row.words[0].starts_with(start)) {
+            text.push_str(&format!("  {}\n          {}\n", row.words.join("\n  "), row.help));
+        }
+        text.trim_end().to_owned()
+    };
     Cli::command()
         .mut_subcommand("show", |show| show.after_help(rows("show ")))
         .mut_subcommand("bgp", |bgp| bgp.after_help(rows("bgp ")))
+        .mut_subcommand("clear", |clear| clear.after_help(orders("clear ")))
+        .mut_subcommand("neighbor", |neighbor| neighbor.after_help(orders("neighbor ")))
+        .mut_subcommand("no", |no| no.after_help(orders("no ")))
 }
 
 fn wants_json(arguments: &ArgMatches) -> bool {
@@ -139,6 +169,9 @@ fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
         match &cli.command {
             Command::Show { words } => show::run(&cli, &client, "show", words).await,
             Command::Bgp { words } => show::run(&cli, &client, "bgp", words).await,
+            Command::Clear { words } => operate::run(&cli, &client, "clear", words).await,
+            Command::Neighbor { words } => operate::run(&cli, &client, "neighbor", words).await,
+            Command::No { words } => operate::run(&cli, &client, "no", words).await,
             Command::Intent(command) => intent::run(&client, command, cli.output).await,
         }
     })

@@ -191,6 +191,30 @@ kubernetes   1           2       3        00:01:15   ever
     assert_eq!(stdout(&bgpd.run("intent list")), expected);
 }
 
+#[test]
+fn orders_are_sent_and_answered_in_words() {
+    let neighbors = r#"{"10.0.0.1":{},"eth0":{}}"#;
+    let path = "/v1/control/bgp/neighbors";
+    let bgpd = FakeBgpd::new(&[
+        (&format!("POST {path}/tor/disable?text=new%20optics"), 204, ""),
+        (&format!("POST {path}/tor/enable"), 204, ""),
+        (&format!("POST {path}/10.0.0.1/reset"), 204, ""),
+        (&format!("POST {path}/eth0/reset"), 409, r#"{"error":"eth0: the session is not established"}"#),
+        ("GET /v1/show/bgp/neighbors", 200, neighbors),
+    ]);
+    let output = bgpd.run("nei tor shut message new optics");
+    assert_eq!((stdout(&output).as_str(), output.status.code()), ("tor: shut down\n", Some(0)));
+    assert_eq!(stdout(&bgpd.run("no neighbor tor shutdown")), "tor: shutdown taken back\n");
+    let output = bgpd.run("clear bgp nobody");
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    let output = bgpd.run("clear bgp all");
+    let expected = "10.0.0.1: session reset\neth0: not done: bgpd: eth0: the session is not established\n";
+    assert_eq!((stdout(&output).as_str(), output.status.code()), (expected, Some(0)), "{}", stderr(&output));
+    let output = bgpd.run("clear bgp");
+    assert!(stderr(&output).starts_with("% Command incomplete: clear bgp\n"), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(2));
+}
+
 /// The socket's path must not be longer than the kernel takes; a long one says so instead of failing oddly.
 #[test]
 fn a_socket_path_can_be_too_long() {

@@ -238,13 +238,29 @@ impl std::error::Error for NotUnderstood {}
 /// # Errors
 /// [`NotUnderstood`], with the words that would be understood.
 pub fn parse<T: AsRef<str>>(words: &[T]) -> Result<Request, NotUnderstood> {
+    understand(COMMANDS, words)?.finish()
+}
+
+/// A row of some table of commands.
+pub(crate) trait Row {
+    /// Its words.
+    fn words(&self) -> &'static [&'static str];
+}
+
+impl Row for Command {
+    fn words(&self) -> &'static [&'static str] {
+        self.words
+    }
+}
+
+/// Finds the row of a table that these words mean.
+pub(crate) fn understand<R: Row, T: AsRef<str>>(
+    table: &'static [R],
+    words: &[T],
+) -> Result<Candidate<R>, NotUnderstood> {
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     let line = words.join(" ");
-    let mut alive: Vec<Candidate> = COMMANDS
-        .iter()
-        .flat_map(|command| command.words.iter().flat_map(|text| expand(text)).map(move |row| (command, row)))
-        .map(|(command, sequence)| Candidate { command, sequence, values: Vec::new() })
-        .collect();
+    let mut alive: Vec<Candidate<R>> = candidates(table).collect();
     for (position, word) in words.iter().enumerate() {
         let meant = match meaning(&alive, position, word) {
             Ok(meant) => meant,
@@ -262,19 +278,31 @@ pub fn parse<T: AsRef<str>>(words: &[T]) -> Result<Request, NotUnderstood> {
     }
     let possible = next_words(&alive, words.len());
     match alive.into_iter().find(|candidate| candidate.sequence.len() == words.len()) {
-        Some(candidate) => candidate.finish(),
+        Some(candidate) => Ok(candidate),
         None => Err(NotUnderstood::Incomplete { line, possible }),
     }
 }
 
-/// A row that the words so far fit.
-struct Candidate {
-    command: &'static Command,
-    sequence: Sequence,
-    values: Vec<(&'static str, String)>,
+/// Every sequence of words of a table.
+fn candidates<R: Row>(table: &'static [R]) -> impl Iterator<Item = Candidate<R>> {
+    let sequences = |command: &'static R| {
+        command.words().iter().flat_map(|text| expand(text)).map(move |sequence| (command, sequence))
+    };
+    table.iter().flat_map(sequences).map(|(command, sequence)| Candidate {
+        command,
+        sequence,
+        values: Vec::new(),
+    })
 }
 
-impl Candidate {
+/// A row that the words so far fit.
+pub(crate) struct Candidate<R: 'static> {
+    pub(crate) command: &'static R,
+    sequence: Sequence,
+    pub(crate) values: Vec<(&'static str, String)>,
+}
+
+impl<R> Candidate<R> {
     /// Whether the next word fits; its value is kept.
     fn take(&mut self, position: usize, meant: Token, word: &str) -> bool {
         if self.sequence.get(position) != Some(&meant) {
@@ -291,7 +319,9 @@ impl Candidate {
         }
         true
     }
+}
 
+impl Candidate<Command> {
     fn finish(self) -> Result<Request, NotUnderstood> {
         let json = self.sequence.last() == Some(&Token::Literal("json"));
         let mut request = Request { command: self.command, json, values: self.values };
@@ -313,7 +343,7 @@ impl Candidate {
 
 /// What a word means at this place: a literal, abbreviated or not, before a value. An empty error means nothing, a full
 /// one too much.
-fn meaning(alive: &[Candidate], position: usize, word: &str) -> Result<Token, Vec<String>> {
+fn meaning<R>(alive: &[Candidate<R>], position: usize, word: &str) -> Result<Token, Vec<String>> {
     let here: Vec<Token> =
         alive.iter().filter_map(|candidate| candidate.sequence.get(position)).copied().collect();
     let mut literals: Vec<&str> = here
@@ -354,6 +384,7 @@ fn query_name(value: &str) -> &'static str {
         "PREFIX" => "prefix",
         "ADDRESS" => "peer",
         "ASN" => "vrouter",
+        "TEXT" => "text",
         _ => "peer",
     }
 }
@@ -363,12 +394,13 @@ fn switch(literal: &str) -> Option<&'static str> {
     match literal {
         "ip" | "ipv4" | "ipv6" => Some("family"),
         "available" | "advertised" | "received" => Some("table"),
+        "in" | "out" => Some("direction"),
         _ => None,
     }
 }
 
 /// What may stand at this place, values with an example.
-fn next_words(alive: &[Candidate], position: usize) -> Vec<String> {
+fn next_words<R>(alive: &[Candidate<R>], position: usize) -> Vec<String> {
     let mut literals = Vec::new();
     let mut values = Vec::new();
     for candidate in alive {

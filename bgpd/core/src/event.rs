@@ -140,6 +140,8 @@ pub enum AcceptRefusal {
     AdminDown {
         /// The peer's name.
         peer: Arc<str>,
+        /// What the operator said. A peer that tries again is told again, or its operator would see a bare refusal instead.
+        text: Option<Arc<str>>,
     },
     /// The peer sent too many prefixes and waits for an operator.
     #[error("peer {peer:?} passed its prefix limit and stays down until it is reset")]
@@ -185,7 +187,11 @@ impl AcceptRefusal {
             | Self::IdleHold { .. }
             | Self::DuplicateConnection(_) => cease::CONNECTION_REJECTED,
         };
-        Notification::cease(subcode, None)
+        let text = match self {
+            Self::AdminDown { text, .. } => text.as_deref(),
+            _ => None,
+        };
+        Notification::cease(subcode, text)
     }
 
     /// The variant's name, for logs and metric labels.

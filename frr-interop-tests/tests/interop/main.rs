@@ -26,6 +26,7 @@ mod scale;
 mod sessions;
 mod settings;
 mod shown;
+mod shutdown_communication;
 mod two_octet;
 mod update_table;
 mod well_known;

@@ -1,4 +1,4 @@
-use super::{COMMANDS, Candidate, Show, expand, parse};
+use super::{COMMANDS, Candidate, Command, Show, candidates, parse};
 
 fn request(line: &str) -> super::Request {
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -111,11 +111,7 @@ fn what_is_not_understood_is_said_with_what_would_be() {
 /// Two rows that fit the same words would make the first one hide the second.
 #[test]
 fn no_two_rows_understand_the_same_words() {
-    let all: Vec<Candidate> = COMMANDS
-        .iter()
-        .flat_map(|command| command.words.iter().flat_map(|text| expand(text)).map(move |row| (command, row)))
-        .map(|(command, sequence)| Candidate { command, sequence, values: Vec::new() })
-        .collect();
+    let all: Vec<Candidate<Command>> = candidates(COMMANDS).collect();
     for (index, one) in all.iter().enumerate() {
         for other in &all[index + 1..] {
             assert!(

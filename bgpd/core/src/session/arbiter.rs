@@ -120,10 +120,11 @@ impl Peer {
         now: Time,
     ) -> Result<(), AcceptRefusal> {
         let peer = Arc::clone(&self.config.name);
-        match self.run {
+        match &self.run {
             Run::Enabled => {}
             Run::PrefixLimit => return Err(AcceptRefusal::PrefixLimit { peer }),
-            Run::Shutdown | Run::Disabled | Run::Stopped => return Err(AcceptRefusal::AdminDown { peer }),
+            Run::Disabled(text) => return Err(AcceptRefusal::AdminDown { peer, text: text.clone() }),
+            Run::Shutdown | Run::Stopped => return Err(AcceptRefusal::AdminDown { peer, text: None }),
         }
         if let Some(side) = self.established_side() {
             // If the peer lost its state, our next octet is answered with a reset and the way is free for its next try.

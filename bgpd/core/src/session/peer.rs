@@ -36,8 +36,8 @@ pub(crate) enum Run {
     Enabled,
     /// The configuration says no.
     Shutdown,
-    /// An operator said no.
-    Disabled,
+    /// An operator said no, perhaps with words.
+    Disabled(Option<Arc<str>>),
     /// It passed its prefix limit.
     PrefixLimit,
     /// The speaker ends.
@@ -151,7 +151,7 @@ impl Peer {
     /// Why the peer stays in Idle, if it does.
     pub(crate) fn held(&self) -> Option<Held> {
         match self.run {
-            Run::Shutdown | Run::Disabled => Some(Held::AdminDown),
+            Run::Shutdown | Run::Disabled(_) => Some(Held::AdminDown),
             Run::PrefixLimit => Some(Held::PrefixLimit),
             Run::Stopped => Some(Held::Stopped),
             Run::Enabled => self.idle_hold.filter(|_| self.state() == State::Idle).map(Held::IdleHold),

@@ -175,7 +175,7 @@ impl Speaker {
             Command::Disable { peer, text } => self.with_peer(peer, |peer, shared| {
                 peer.history.record_order(now, Order::Disabled { text: text.clone() });
                 if peer.run != Run::Shutdown && peer.run != Run::Stopped {
-                    peer.run = Run::Disabled;
+                    peer.run = Run::Disabled(text.clone());
                 }
                 let notification = Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, text.as_deref());
                 peer.stop(&Reason::AdminShutdown { text }, &notification, shared, now);
@@ -183,7 +183,7 @@ impl Speaker {
             }),
             Command::Enable { peer } => self.with_peer(peer, |peer, shared| {
                 peer.history.record_order(now, Order::Enabled);
-                if peer.run == Run::Disabled {
+                if matches!(peer.run, Run::Disabled(_)) {
                     peer.run = Run::Enabled;
                     peer.forgive();
                     peer.start(Reason::Started, shared, now);

@@ -126,9 +126,9 @@ fn a_peer_that_fails_again_and_again_is_refused_for_a_while() {
 #[test]
 fn a_peer_that_is_down_on_purpose_is_refused() {
     let mut script = Script::with_peer(|peer| peer.shutdown = true);
-    assert_eq!(script.accept(), Err(AcceptRefusal::AdminDown { peer: "tor".into() }));
+    assert_eq!(script.accept(), Err(AcceptRefusal::AdminDown { peer: "tor".into(), text: None }));
     assert!(script.speaker.poll_action().is_none() && script.speaker.poll_timeout().is_none());
-    let notification = AcceptRefusal::AdminDown { peer: "tor".into() }.notification();
+    let notification = AcceptRefusal::AdminDown { peer: "tor".into(), text: None }.notification();
     assert_eq!(notification, Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, None));
 }
 

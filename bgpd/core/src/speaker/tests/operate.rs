@@ -30,7 +30,9 @@ fn disable_lasts_until_enable() {
     script.pass(Duration::from_secs(1000));
     assert!(script.closed().is_empty());
     assert_eq!(script.peer().held, Some(crate::view::Held::AdminDown));
-    assert!(matches!(script.accept(), Err(AcceptRefusal::AdminDown { .. })));
+    let refusal = script.accept().unwrap_err();
+    assert!(matches!(refusal, AcceptRefusal::AdminDown { .. }));
+    assert_eq!(refusal.notification().text(), Some("drain"), "whoever tries again reads it again");
     script.speaker.handle_command(Command::Reset { peer, text: None }, script.now).unwrap();
     assert!(script.speaker.poll_action().is_none(), "a reset does not enable");
     script.speaker.handle_command(Command::Enable { peer }, script.now).unwrap();
