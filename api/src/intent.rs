@@ -112,6 +112,9 @@ pub struct Peer {
     /// Families to negotiate. Empty: IPv4 and IPv6 unicast.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub families: Vec<Family>,
+    /// Several paths per prefix (RFC 7911). Absent: one, both ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add_path: Option<AddPath>,
     /// What is accepted from this neighbour. Absent: everything that RFC 4271 allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<Policy>,
@@ -150,6 +153,40 @@ impl Default for Timers {
 pub struct GracefulRestart {
     /// Restart Time in seconds, 1 to 4095.
     pub restart_seconds: u16,
+}
+
+/// Several paths per prefix with a neighbour (RFC 7911 ADD-PATH).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddPath {
+    /// Take several paths per prefix, if the neighbour sends them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub receive: bool,
+    /// Send several paths per prefix, if the neighbour takes them: `all`, or a number for the best so many (1 to 255).
+    /// Absent: the best one alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<PathsSent>,
+    /// In which of the peer's families. Empty: in all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub families: Vec<Family>,
+}
+
+/// Which paths of a prefix are sent: `all`, or the best so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum PathsSent {
+    /// The word `all`: every path that may be used.
+    All(EveryPath),
+    /// The best so many, 1 to 255.
+    Best(u32),
+}
+
+/// The word `all`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum EveryPath {
+    /// `all`.
+    #[serde(rename = "all")]
+    All,
 }
 
 /// An address family that rutter carries routes for.

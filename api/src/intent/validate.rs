@@ -9,7 +9,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Actions, Instance, Intent, Peer, Policy, PrefixMatch, Route, Timers, Verdict};
+use super::{
+    Actions, AddPath, Family, Instance, Intent, PathsSent, Peer, Policy, PrefixMatch, Route, Timers, Verdict,
+};
 
 /// The first rule an intent breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,6 +266,9 @@ impl Peer {
         for (index, family) in self.families.iter().enumerate() {
             families.add(family.name(), &at.key("families").index(index))?;
         }
+        if let Some(add_path) = &self.add_path {
+            add_path.check(&self.families, &at.key("addPath"))?;
+        }
         if let Some(limit) = self.max_prefixes {
             at.key("maxPrefixes").within(limit.into(), 1, u32::MAX.into())?;
         }
@@ -276,6 +281,24 @@ impl Peer {
         for (key, policy) in [("import", &self.import), ("export", &self.export)] {
             if let Some(policy) = policy {
                 policy.check(&at.key(key))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AddPath {
+    fn check(&self, negotiated: &[Family], at: &Path) -> Result<(), InvalidIntent> {
+        if let Some(PathsSent::Best(number)) = self.send {
+            at.key("send").within(number.into(), 1, 255)?;
+        }
+        let mut families = Seen::new("list each family once");
+        for (index, family) in self.families.iter().enumerate() {
+            let here = at.key("families").index(index);
+            families.add(family.name(), &here)?;
+            if !negotiated.is_empty() && !negotiated.contains(family) {
+                let why = format!("{family} is not among the peer's families");
+                return here.fail(Problem::Contradicts { other: "families", why });
             }
         }
         Ok(())

@@ -123,6 +123,13 @@ pub struct WireRoute {
     /// Why the route is not used, in words. rutter's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_best_reason: Option<String>,
+    /// Path identifier (RFC 7911), where the session has them. rutter's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_id: Option<u32>,
+    /// The other paths of the prefix, where the session carries several. rutter's own: a JSON object has each key once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub more_paths: Vec<WireRoute>,
 }
 
 impl WireRoute {
@@ -158,7 +165,15 @@ impl WireRoute {
             multipath: false,
             internal: false,
             not_best_reason: None,
+            path_id: None,
+            more_paths: Vec::new(),
         }
+    }
+
+    /// How many routes these are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        1 + self.more_paths.len() as u64
     }
 }
 
@@ -188,6 +203,7 @@ fn render(head: &AdjacencyHead, routes: &Ordered<WireRoute>, total: u64, filtere
     );
     for (prefix, route) in routes.iter() {
         route.row(&mut out, prefix);
+        route.more_paths.iter().for_each(|path| path.row(&mut out, ""));
     }
     _ = write!(out, "\nTotal number of prefixes {total}");
     if filtered > 0 {

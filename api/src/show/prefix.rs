@@ -120,6 +120,12 @@ pub struct PathDetail {
     /// CLUSTER_LIST.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_list: Option<ClusterList>,
+    /// Path identifier under which its peer sent it (RFC 7911); absent without add-path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addpath_rx_id: Option<u32>,
+    /// Path identifier under which peers that take several paths are sent it, while there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addpath_tx_id_all: Option<u32>,
     /// When it came or changed.
     pub last_update: LastUpdate,
     /// Seconds until a stale path goes away.
@@ -165,6 +171,8 @@ impl PathDetail {
             large_community: Communities::of(&attributes.large_communities),
             originator_id: attributes.originator_id,
             cluster_list: (!clusters.is_empty()).then_some(ClusterList { list: clusters }),
+            addpath_rx_id: None,
+            addpath_tx_id_all: None,
             last_update,
             graceful_restart_seconds_remaining: None,
             nexthops: Vec::new(),
@@ -320,6 +328,11 @@ impl PathDetail {
         }
         if let Some(source) = &self.source {
             _ = writeln!(out, "      Source: {source}");
+        }
+        if self.addpath_rx_id.is_some() || self.addpath_tx_id_all.is_some() {
+            let received = self.addpath_rx_id.unwrap_or_default();
+            let sent = self.addpath_tx_id_all.unwrap_or_default();
+            _ = writeln!(out, "      AddPath ID: RX {received}, TX-All {sent}");
         }
         _ = writeln!(out, "      Last update: {}", self.last_update.string);
         if let Some(seconds) = self.graceful_restart_seconds_remaining {

@@ -255,6 +255,7 @@ fn peer(number: u32) -> PeerParams {
         link_local: None,
         families: FamilySet::IPV4_UNICAST,
         encode: EncodeContext::new(),
+        paths_sent: None,
         import: None,
         export: None,
         route_reflector_client: false,

@@ -97,6 +97,8 @@ pub struct PeerConfig {
     pub graceful_restart: Option<GracefulRestart>,
     /// Families to negotiate.
     pub families: FamilySet,
+    /// Several paths per prefix (RFC 7911).
+    pub add_path: AddPath,
     /// What is accepted from this neighbour. Absent: everything.
     pub import: Option<Arc<Policy>>,
     /// What is sent to this neighbour. Absent: everything.
@@ -126,6 +128,7 @@ impl PeerConfig {
             password: None,
             graceful_restart: None,
             families: FamilySet::ALL,
+            add_path: AddPath::default(),
             import: None,
             export: None,
             max_prefixes: None,
@@ -174,6 +177,35 @@ impl Default for Timers {
 pub struct GracefulRestart {
     /// Restart Time in seconds, 1 to 4095.
     pub restart_time: u16,
+}
+
+/// Several paths per prefix with a neighbour (RFC 7911). Nothing by default.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddPath {
+    /// In which families. Those that are not negotiated do not count.
+    pub families: FamilySet,
+    /// Whether several are taken.
+    pub receive: bool,
+    /// Which are sent. Absent: the best one alone.
+    pub send: Option<PathsSent>,
+}
+
+impl AddPath {
+    /// What we offer: families in which several paths are taken, and those in which several are sent.
+    pub(crate) fn offered(self, families: FamilySet) -> (FamilySet, FamilySet) {
+        let families = families.intersection(self.families);
+        let unless = |off: bool| if off { FamilySet::EMPTY } else { families };
+        (unless(!self.receive), unless(self.send.is_none()))
+    }
+}
+
+/// Which paths of a prefix are sent to a neighbour that takes several.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum PathsSent {
+    /// All that take part in the decision.
+    All,
+    /// The best so many, at least one.
+    Best(u8),
 }
 
 /// A password that prints as asterisks.
@@ -420,6 +452,9 @@ pub enum PeerFault {
     /// Empty, or longer than the kernel takes.
     #[error("password has {0} octets; TCP MD5 takes 1 to {max}", max = Password::MAX_LEN)]
     PasswordLength(usize),
+    /// Not even the best path.
+    #[error("add-path: sending the best 0 paths sends nothing; use 1 to 255, or the export policy")]
+    PathsSent,
     /// A limit that nobody can keep.
     #[error("maximum prefixes 0 would close every session; use the import policy to refuse everything")]
     MaxPrefixes,
@@ -461,6 +496,9 @@ fn check_peer(speaker: &SpeakerSettings, peer: &PeerConfig) -> Result<(), PeerFa
     }
     if peer.families.is_empty() {
         return Err(PeerFault::NoFamily);
+    }
+    if peer.add_path.send == Some(PathsSent::Best(0)) {
+        return Err(PeerFault::PathsSent);
     }
     if peer.multihop == Some(0) {
         return Err(PeerFault::Multihop);

@@ -417,6 +417,8 @@ pub enum ConfigField {
     GracefulRestart,
     /// The families.
     Families,
+    /// Which paths are sent and taken: a session that would have agreed on the same anyway goes on.
+    AddPath,
     /// The import policy.
     ImportPolicy,
     /// The export policy.
@@ -464,6 +466,7 @@ impl ConfigField {
             Self::Password => "password",
             Self::GracefulRestart => "gracefulRestart",
             Self::Families => "families",
+            Self::AddPath => "addPath",
             Self::ImportPolicy => "import",
             Self::ExportPolicy => "export",
             Self::MaxPrefixes => "maxPrefixes",

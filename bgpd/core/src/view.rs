@@ -116,6 +116,12 @@ pub struct Negotiated {
     pub extended_next_hop: bool,
     /// The peer understands ROUTE-REFRESH.
     pub route_refresh: bool,
+    /// Both sides mark where a refresh begins and ends (RFC 7313).
+    pub enhanced_refresh: bool,
+    /// Families in which the peer sends path identifiers and we take several paths (RFC 7911).
+    pub add_path_receive: FamilySet,
+    /// Families in which we send path identifiers and the peer takes several paths.
+    pub add_path_send: FamilySet,
     /// What we offered.
     pub capabilities_sent: Vec<Capability>,
     /// What the peer offered.

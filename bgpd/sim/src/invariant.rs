@@ -210,17 +210,19 @@ impl World {
     }
 }
 
-/// Prefixes with what travels with them.
-type Routes = BTreeMap<IpNet, PathAttributes>;
+/// Prefixes and path identifiers with what travels with them.
+type Routes = BTreeMap<(IpNet, u32), PathAttributes>;
 
 fn sent(speaker: &Speaker, peer: PeerId, family: Family) -> Routes {
     let routes = pages(|after| speaker.rib().adj_out_page(peer, family, after, PAGE));
-    routes.into_iter().map(|route| (route.prefix, PathAttributes::clone(&route.attributes))).collect()
+    let routes = routes.into_iter();
+    routes.map(|route| ((route.prefix, route.path_id), PathAttributes::clone(&route.attributes))).collect()
 }
 
 fn received(speaker: &Speaker, peer: PeerId, family: Family) -> Routes {
     let routes = pages(|after| speaker.rib().adj_in_page(peer, family, after, PAGE));
-    routes.into_iter().map(|(prefix, path)| (prefix, PathAttributes::clone(&path.received))).collect()
+    let routes = routes.into_iter();
+    routes.map(|(prefix, path)| ((prefix, path.path_id), PathAttributes::clone(&path.received))).collect()
 }
 
 /// Destinations with the AS path of their best path.
@@ -250,7 +252,7 @@ fn difference(sent: &Routes, received: &Routes) -> Option<String> {
     let prefixes: BTreeSet<_> = sent.keys().chain(received.keys()).collect();
     prefixes.into_iter().find_map(|prefix| match (sent.get(prefix), received.get(prefix)) {
         (sent, received) if sent == received => None,
-        (sent, received) => Some(format!("{prefix} {sent:?} / {received:?}")),
+        (sent, received) => Some(format!("{prefix:?} {sent:?} / {received:?}")),
     })
 }
 

@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use bgp_core::config::{
-    ConfigError, GracefulRestart, OriginatedRoute, Password, PeerConfig, SpeakerConfig, SpeakerSettings,
-    Timers,
+    AddPath, ConfigError, GracefulRestart, OriginatedRoute, Password, PathsSent, PeerConfig, SpeakerConfig,
+    SpeakerSettings, Timers,
 };
 use bgp_core::policy;
 use bgp_wire::{Community, Family, FamilySet, LargeCommunity, Origin};
@@ -82,17 +82,26 @@ fn peer(peer: &intent::Peer) -> Result<PeerConfig, ResolveError> {
     config.password = peer.password.as_ref().map(|secret| Password::new(secret.expose()));
     config.graceful_restart =
         peer.graceful_restart.map(|restart| GracefulRestart { restart_time: restart.restart_seconds });
-    if !peer.families.is_empty() {
-        config.families = FamilySet::EMPTY;
-        for family in &peer.families {
-            config.families.insert(wire_family(*family));
-        }
-    }
+    config.families = families(&peer.families);
+    config.add_path = peer.add_path.as_ref().map(add_path).unwrap_or_default();
     config.import = peer.import.as_ref().map(policy).transpose()?.map(Arc::new);
     config.export = peer.export.as_ref().map(policy).transpose()?.map(Arc::new);
     config.max_prefixes = peer.max_prefixes;
     config.route_reflector_client = peer.route_reflector_client;
     Ok(config)
+}
+
+/// All, if none is named.
+fn families(families: &[intent::Family]) -> FamilySet {
+    if families.is_empty() { FamilySet::ALL } else { families.iter().copied().map(wire_family).collect() }
+}
+
+fn add_path(add_path: &intent::AddPath) -> AddPath {
+    let send = add_path.send.map(|send| match send {
+        intent::PathsSent::All(intent::EveryPath::All) => PathsSent::All,
+        intent::PathsSent::Best(number) => PathsSent::Best(u8::try_from(number).unwrap_or(u8::MAX)),
+    });
+    AddPath { families: families(&add_path.families), receive: add_path.receive, send }
 }
 
 fn route(route: &intent::Route) -> Result<OriginatedRoute, ResolveError> {

@@ -301,6 +301,7 @@ fn compare_peers(differences: &mut Differences<'_>, winner: &Peer, loser: &Peer)
     differences.check("password", &winner.password, &loser.password, &None);
     differences.check("gracefulRestart", &winner.graceful_restart, &loser.graceful_restart, &None);
     differences.check("families", &winner.families, &loser.families, &Vec::new());
+    differences.check("addPath", &winner.add_path, &loser.add_path, &None);
     differences.check("import", &winner.import, &loser.import, &None);
     differences.check("maxPrefixes", &winner.max_prefixes, &loser.max_prefixes, &None);
     differences.check(

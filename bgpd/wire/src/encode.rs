@@ -289,7 +289,23 @@ pub fn encode_reach(
     prefixes: impl IntoIterator<Item = IpNet>,
     context: &EncodeContext,
 ) -> Result<usize, EncodeError> {
-    pack(out, family, prefixes, |out| UpdateWriter::reach(out, block, family, next_hop, context))
+    encode_reach_paths(out, block, family, next_hop, without_ids(prefixes), context)
+}
+
+/// As [`encode_reach`], each prefix behind the path identifier it is announced under. The identifiers are left out where
+/// none are negotiated (RFC 7911).
+///
+/// # Errors
+/// See [`encode_reach`].
+pub fn encode_reach_paths(
+    out: &mut BytesMut,
+    block: &AttributeBlock,
+    family: Family,
+    next_hop: &NextHop,
+    paths: impl IntoIterator<Item = (u32, IpNet)>,
+    context: &EncodeContext,
+) -> Result<usize, EncodeError> {
+    pack(out, family, paths, |out| UpdateWriter::reach(out, block, family, next_hop, context))
 }
 
 /// Writes as many UPDATE messages as it takes to withdraw `prefixes`, and tells how many.
@@ -302,7 +318,24 @@ pub fn encode_unreach(
     prefixes: impl IntoIterator<Item = IpNet>,
     context: &EncodeContext,
 ) -> Result<usize, EncodeError> {
-    pack(out, family, prefixes, |out| UpdateWriter::unreach(out, family, context))
+    encode_unreach_paths(out, family, without_ids(prefixes), context)
+}
+
+/// As [`encode_unreach`], each prefix behind the path identifier it was announced under.
+///
+/// # Errors
+/// See [`encode_unreach`].
+pub fn encode_unreach_paths(
+    out: &mut BytesMut,
+    family: Family,
+    paths: impl IntoIterator<Item = (u32, IpNet)>,
+    context: &EncodeContext,
+) -> Result<usize, EncodeError> {
+    pack(out, family, paths, |out| UpdateWriter::unreach(out, family, context))
+}
+
+fn without_ids(prefixes: impl IntoIterator<Item = IpNet>) -> impl Iterator<Item = (u32, IpNet)> {
+    prefixes.into_iter().map(|prefix| (0, prefix))
 }
 
 /// Writes the End-of-RIB marker of a family (RFC 4724 §2).
@@ -329,26 +362,26 @@ pub fn encode_end_of_rib(out: &mut BytesMut, family: Family) -> Result<(), Encod
 fn pack<'b>(
     out: &mut BytesMut,
     family: Family,
-    prefixes: impl IntoIterator<Item = IpNet>,
+    paths: impl IntoIterator<Item = (u32, IpNet)>,
     begin: impl for<'o> Fn(&'o mut BytesMut) -> Result<UpdateWriter<'o, 'b>, EncodeError>,
 ) -> Result<usize, EncodeError> {
     let mut messages = 0;
-    let mut prefixes = prefixes.into_iter();
-    let mut next = prefixes.next();
-    while let Some(mut prefix) = next {
+    let mut paths = paths.into_iter();
+    let mut next = paths.next();
+    while let Some((mut id, mut prefix)) = next {
         let mut writer = begin(out)?;
         loop {
-            match writer.push(prefix) {
+            match writer.push_path(id, prefix) {
                 Ok(()) => {}
                 Err(PushError::Full) => {
-                    next = Some(prefix);
+                    next = Some((id, prefix));
                     break;
                 }
                 Err(PushError::Family) => return Err(EncodeError::PrefixFamily(family)),
             }
-            next = prefixes.next();
+            next = paths.next();
             match next {
-                Some(following) => prefix = following,
+                Some(following) => (id, prefix) = following,
                 None => break,
             }
         }

@@ -55,7 +55,10 @@ pub use capability::{
     AddPath, AddPathMode, Capability, ExtendedNextHop, GracefulRestart, LongLivedFamily, Role,
 };
 pub use context::{DecodeContext, EncodeContext, PeerKind};
-pub use encode::{AttributeBlock, PushError, UpdateWriter, encode_end_of_rib, encode_reach, encode_unreach};
+pub use encode::{
+    AttributeBlock, PushError, UpdateWriter, encode_end_of_rib, encode_reach, encode_reach_paths,
+    encode_unreach, encode_unreach_paths,
+};
 pub use error::{AttributeError, AttributeFault, Disposition, EncodeError, MessageError, MessageFault};
 pub use family::{Family, FamilySet};
 pub use message::{HEADER_LEN, KEEPALIVE, MAX_EXTENDED_LEN, MAX_LEN, Message, MessageKind, peek_frame};

@@ -63,6 +63,11 @@ impl<'a> Prefixes<'a> {
         self.left == 0
     }
 
+    /// All that are left, each with its path identifier (see [`Self::next_path`]).
+    pub fn paths(mut self) -> impl Iterator<Item = (u32, IpNet)> + 'a {
+        std::iter::from_fn(move || self.next_path())
+    }
+
     /// The next prefix with its path identifier, which is 0 where none was negotiated (RFC 7911).
     pub fn next_path(&mut self) -> Option<(u32, IpNet)> {
         let mut rest = self.rest;

@@ -103,6 +103,7 @@ pub(super) fn build(
         import: Some(import_policy()),
         export: Some(export_policy(&config.name, &offers)),
         max_prefixes: None,
+        add_path: None,
         route_reflector_client: false,
     };
     authenticate(scope, &settings.spec, object, &mut peer, report);

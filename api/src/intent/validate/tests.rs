@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::intent::Intent;
+use crate::intent::{EveryPath, Intent, PathsSent};
 
 /// An intent that uses every field, and is valid.
 fn full() -> Value {
@@ -18,6 +18,7 @@ const FULL: &str = r#"{
                 "timers": {"connectRetrySeconds": 5, "holdSeconds": 9, "keepaliveSeconds": 3},
                 "ebgpMultihop": 2, "password": "hidden", "gracefulRestart": {"restartSeconds": 120},
                 "families": ["ipv4-unicast", "ipv6-unicast"], "maxPrefixes": 100,
+                "addPath": {"receive": true, "send": 3, "families": ["ipv4-unicast"]},
                 "import": {"name": "in", "defaultAction": "accept"},
                 "export": {"name": "out", "defaultAction": "reject", "statements": [{
                     "name": "a", "families": ["ipv4-unicast"],
@@ -186,6 +187,22 @@ const RULES: &[(&str, &str, &str)] = &[
         "instances[0].peers[0].maxPrefixes: 0 is out of range; write 1 to 4294967295",
     ),
     (
+        "/instances/0/peers/0/addPath/send",
+        r#"0"#,
+        "instances[0].peers[0].addPath.send: 0 is out of range; write 1 to 255",
+    ),
+    (
+        "/instances/0/peers/0/addPath/send",
+        r#"256"#,
+        "instances[0].peers[0].addPath.send: 256 is out of range; write 1 to 255",
+    ),
+    (
+        "/instances/0/peers/0/families",
+        r#"["ipv6-unicast"]"#,
+        "instances[0].peers[0].addPath.families[0]: contradicts families: ipv4-unicast is not among the peer's \
+             families",
+    ),
+    (
         "/instances/0/peers/0/routeReflectorClient",
         r#"true"#,
         "instances[0].peers[0].routeReflectorClient: contradicts peerASN: routes are reflected between internal \
@@ -247,6 +264,22 @@ fn every_rule_names_its_field() {
     for (pointer, value, expected) in RULES {
         let value = serde_json::from_str(value).expect("JSON");
         assert_eq!(refused(pointer, value), *expected, "at {pointer}");
+    }
+}
+
+#[test]
+fn all_paths_or_a_number_of_them() {
+    let send = |value: Value| {
+        let mut intent = full();
+        intent["instances"][0]["peers"][0]["addPath"] = json!({"send": value});
+        serde_json::from_value::<Intent>(intent).map(|intent| intent.instances[0].peers[0].add_path.clone())
+    };
+    let sent = |value| send(value).expect("an intent").and_then(|add_path| add_path.send);
+    assert_eq!(sent(json!("all")), Some(PathsSent::All(EveryPath::All)));
+    assert_eq!(sent(json!(3)), Some(PathsSent::Best(3)));
+    assert_eq!(serde_json::to_value(sent(json!("all"))).expect("JSON"), json!("all"));
+    for wrong in [json!("some"), json!(-1), json!(true)] {
+        send(wrong).expect_err("neither");
     }
 }
 

@@ -65,6 +65,7 @@ fn peers() {
     assert_eq!(refused_peer(|peer| peer.graceful_restart = restart(0)), PeerFault::RestartTime(0));
     assert_eq!(refused_peer(|peer| peer.graceful_restart = restart(4096)), PeerFault::RestartTime(4096));
     assert_eq!(refused_peer(|peer| peer.families = FamilySet::EMPTY), PeerFault::NoFamily);
+    assert_eq!(refused_peer(|peer| peer.add_path.send = Some(PathsSent::Best(0))), PeerFault::PathsSent);
     assert_eq!(refused_peer(|peer| peer.multihop = Some(0)), PeerFault::Multihop);
     assert_eq!(
         refused_peer(|peer| peer.route_reflector_client = true),

@@ -12,7 +12,7 @@ use super::adj_out::Group;
 use super::decision::select;
 use super::interner::AttrId;
 use super::loc::{FamilyRib, Judges, contenders};
-use super::path::{LOCAL, Paths, Standing};
+use super::path::{LOCAL, Paths, Standing, UNNUMBERED};
 use super::peer::{Gone, PathCounters};
 use super::{Rib, family_index};
 
@@ -71,6 +71,7 @@ impl Rib {
                     return Err(format!("{prefix} has a fresh path from {:?}, which is down", path.peer));
                 }
             }
+            check_paths(&found.paths).map_err(|broken| format!("{prefix}: {broken}"))?;
             let standings = self.standings(&found.paths);
             let actual: Vec<_> = found.paths.as_slice().iter().map(|path| path.standing).collect();
             if standings != actual {
@@ -158,7 +159,7 @@ impl Rib {
 
     fn check_own_routes(&self) -> Result<(), String> {
         let ours = |rib: &FamilyRib| {
-            rib.table.iter_after(None).filter(|(_, found)| found.paths.of(LOCAL).is_some()).count()
+            rib.table.iter_after(None).filter(|(_, found)| found.paths.of(LOCAL).next().is_some()).count()
         };
         let count: usize = self.families.iter().map(ours).sum();
         if count != self.local.len() {
@@ -166,4 +167,18 @@ impl Rib {
         }
         Ok(())
     }
+}
+
+/// Each path has a place, a name and a number of its own.
+fn check_paths(paths: &Paths) -> Result<(), String> {
+    let paths = paths.as_slice();
+    if !paths.is_sorted_by(|one, other| one.key() < other.key()) {
+        return Err(format!("paths are out of order or twice there: {:?}", paths));
+    }
+    let mut numbers: Vec<_> = paths.iter().map(|path| path.number).collect();
+    numbers.sort_unstable();
+    if numbers.first() == Some(&UNNUMBERED) || !numbers.is_sorted_by(|one, other| one < other) {
+        return Err(format!("two paths have one number, or one has none: {numbers:?}"));
+    }
+    Ok(())
 }

@@ -2,7 +2,8 @@
 //! the destination is told (RFC 4271 §9.1.2, §9.1.3).
 //!
 //! Invariant: after each of the functions here the standing of every path of the destination is what the decision process
-//! says, and every group was marked if the best path is another one or has other attributes.
+//! says, every group was marked if the best path is another one or has other attributes, and those that are sent several
+//! paths if anything at all may have changed.
 
 use bgp_wire::Family;
 use ipnet::IpNet;
@@ -10,14 +11,13 @@ use smallvec::SmallVec;
 
 use crate::PeerId;
 use crate::policy::SourceMatch;
-use crate::time::Time;
 
 use super::RibConfig;
 use super::adj_out::Groups;
 use super::decision::{Contender, MultipathRule, Selection, select};
 use super::interner::{AttrId, Interner};
 use super::nexthop::{NextHopState, NextHops};
-use super::path::{Path, Standing};
+use super::path::{Inserted, Path, PathKey, Standing, UNNUMBERED};
 use super::peer::{Gone, Peers, Source};
 use super::table::{DestId, Destination, Table};
 
@@ -47,18 +47,23 @@ pub(super) struct Judges<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     pub(super) peer: PeerId,
+    /// What the peer calls the path; 0 without add-path.
+    pub(super) path_id: u32,
     pub(super) received: AttrId,
     pub(super) effective: AttrId,
     /// [`Standing::Eligible`] or [`Standing::Ineligible`].
     pub(super) standing: Standing,
-    pub(super) at: Time,
+    /// In seconds.
+    pub(super) at: u32,
 }
 
 /// What a path took the place of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replaced {
-    /// There was none of this peer.
+    /// There was none.
     Nothing,
+    /// There was none, and it did not get in either: the peer has as many paths to the destination as it may have.
+    NoRoom,
     /// An equal one: nothing changed.
     Equal,
     /// An equal one that was stale and is not any more.
@@ -89,15 +94,20 @@ impl FamilyRib {
     ) -> Replaced {
         let Some(id) = self.table.find_or_insert(prefix) else { return Replaced::Equal };
         let Some(destination) = self.table.get_mut(id) else { return Replaced::Equal };
-        let same = destination.paths.as_mut_slice().iter_mut().find(|old| old.peer == arrival.peer);
+        let same = destination.paths.as_mut_slice().iter_mut().find(|old| old.key() == arrival.key());
         if let Some(old) = same.filter(|old| arrival.equals(old)) {
             return if std::mem::take(&mut old.stale) { Replaced::Refreshed } else { Replaced::Equal };
         }
         let before = best_of(destination);
+        let was_empty = destination.paths.is_empty();
+        let old = match destination.paths.insert(arrival.into_path()) {
+            Inserted::NoRoom => return Replaced::NoRoom,
+            Inserted::New => None,
+            Inserted::Instead(old) => Some(old),
+        };
         interner.hold(arrival.received, 1);
         interner.hold(arrival.effective, 1);
-        self.prefixes += u32::from(destination.paths.is_empty());
-        let old = destination.paths.insert(arrival.into_path());
+        self.prefixes += u32::from(was_empty);
         self.paths += u32::from(old.is_none());
         self.decide(judges, interner, id, before);
         let Some(old) = old else { return Replaced::Nothing };
@@ -105,29 +115,29 @@ impl FamilyRib {
         Replaced::Path(gone(&old))
     }
 
-    /// Takes a peer's path out. Gives back how it was counted.
+    /// Takes a path out. Gives back how it was counted.
     pub(super) fn remove(
         &mut self,
         judges: Judges<'_>,
         interner: &mut Interner,
         prefix: &IpNet,
-        peer: PeerId,
+        key: PathKey,
     ) -> Option<Gone> {
         let id = self.table.find(prefix)?;
-        self.remove_at(judges, interner, id, peer)
+        self.remove_at(judges, interner, id, key)
     }
 
-    /// Takes a peer's path to a known destination out. Gives back how it was counted.
+    /// Takes a path to a known destination out. Gives back how it was counted.
     pub(super) fn remove_at(
         &mut self,
         judges: Judges<'_>,
         interner: &mut Interner,
         id: DestId,
-        peer: PeerId,
+        key: PathKey,
     ) -> Option<Gone> {
         let destination = self.table.get_mut(id)?;
         let before = best_of(destination);
-        let old = destination.paths.remove(peer)?;
+        let old = destination.paths.remove(key)?;
         self.paths = self.paths.saturating_sub(1);
         self.prefixes = self.prefixes.saturating_sub(u32::from(destination.paths.is_empty()));
         self.decide(judges, interner, id, before);
@@ -146,10 +156,8 @@ impl FamilyRib {
     ) {
         let Some(destination) = self.table.get_mut(id) else { return };
         let before = best_of(destination);
-        let Some(path) = destination.paths.as_mut_slice().iter_mut().find(|path| path.peer == arrival.peer)
-        else {
-            return;
-        };
+        let mut paths = destination.paths.as_mut_slice().iter_mut();
+        let Some(path) = paths.find(|path| path.key() == arrival.key()) else { return };
         interner.hold(arrival.effective, 1);
         let old = std::mem::replace(&mut path.effective, arrival.effective);
         if path.standing.reason() != arrival.standing.reason() {
@@ -159,7 +167,7 @@ impl FamilyRib {
         interner.release(old);
     }
 
-    /// Makes the decision for one destination. `before` is what was best.
+    /// Makes the decision for one destination, of which something changed. `before` is what was best.
     pub(super) fn decide(
         &mut self,
         judges: Judges<'_>,
@@ -183,17 +191,25 @@ impl FamilyRib {
         }
         if before != after {
             self.groups.mark(&mut self.table, id);
+        } else {
+            self.groups.mark_paths(&mut self.table, id);
         }
     }
 }
 
 impl Arrival {
-    fn into_path(self) -> Path {
+    const fn key(&self) -> PathKey {
+        (self.peer, self.path_id)
+    }
+
+    const fn into_path(self) -> Path {
         Path {
             peer: self.peer,
+            path_id: self.path_id,
             received: self.received,
             effective: self.effective,
             received_at: self.at,
+            number: UNNUMBERED,
             standing: self.standing,
             stale: false,
         }

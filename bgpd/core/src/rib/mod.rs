@@ -48,7 +48,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Weak};
 
-use bgp_wire::{Family, FamilySet, NextHop, PathAttributes, Update};
+use bgp_wire::{Family, FamilySet, NextHop, PathAttributes, Prefixes, Update};
 use bytes::Bytes;
 use ipnet::IpNet;
 
@@ -96,6 +96,8 @@ pub struct UpdateOutcome {
     pub withdrawn: u32,
     /// Announced prefixes that take no part in the decision.
     pub ineligible: u32,
+    /// Announced paths that were not taken in: of one destination the peer has as many as it may have.
+    pub crowded: u32,
     /// The family in which the peer now has more accepted prefixes than it may have.
     pub limit_exceeded: Option<Family>,
 }
@@ -190,10 +192,8 @@ impl Rib {
                 let next_hop = Some(reach.next_hop);
                 self.interner.intern_owned(PathAttributes { next_hop, ..update.attributes.clone() })
             };
-            let (announced, ineligible) = self.announce(peer, family, received, reach.prefixes, now);
+            self.announce(peer, family, received, reach.prefixes, now, &mut outcome);
             self.interner.release(received);
-            outcome.announced += announced;
-            outcome.ineligible += ineligible;
             outcome.limit_exceeded = outcome.limit_exceeded.or_else(|| self.limit_exceeded(peer, family));
         }
         outcome
@@ -210,7 +210,7 @@ impl Rib {
         let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
         for prefix in before.keys().filter(|prefix| !wanted.contains_key(prefix)) {
             let family = family_mut(&mut self.families, Family::of(prefix));
-            family.remove(judges, &mut self.interner, prefix, LOCAL);
+            family.remove(judges, &mut self.interner, prefix, (LOCAL, 0));
         }
         for (prefix, route) in &wanted {
             if before.get(prefix) == Some(route) {
@@ -219,10 +219,11 @@ impl Rib {
             let attributes = self.interner.intern_owned(attributes_of(route));
             let arrival = Arrival {
                 peer: LOCAL,
+                path_id: 0,
                 received: attributes,
                 effective: attributes,
                 standing: Standing::Eligible,
-                at: now,
+                at: seconds(now),
             };
             family_mut(&mut self.families, Family::of(prefix)).insert(
                 judges,
@@ -285,13 +286,13 @@ impl Rib {
     }
 
     /// Takes prefixes of a peer out. Returns how many it looked at.
-    fn withdraw(&mut self, peer: PeerId, family: Family, prefixes: impl Iterator<Item = IpNet>) -> u32 {
+    fn withdraw(&mut self, peer: PeerId, family: Family, prefixes: Prefixes<'_>) -> u32 {
         let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
         let family = family_mut(&mut self.families, family);
         let (mut seen, mut gone) = (0, peer::PathCounters::default());
-        for prefix in prefixes {
+        for (path_id, prefix) in prefixes.paths() {
             seen += 1;
-            if let Some(path) = family.remove(judges, &mut self.interner, &prefix, peer) {
+            if let Some(path) = family.remove(judges, &mut self.interner, &prefix, (peer, path_id)) {
                 gone.add_gone(path);
             }
         }
@@ -300,31 +301,31 @@ impl Rib {
         seen
     }
 
-    /// Puts paths of a peer in. Returns how many, and how many of them are ineligible.
+    /// Puts paths of a peer in, and counts them.
     fn announce(
         &mut self,
         id: PeerId,
         family: Family,
         received: AttrId,
-        prefixes: impl Iterator<Item = IpNet>,
+        prefixes: Prefixes<'_>,
         now: Time,
-    ) -> (u32, u32) {
+        outcome: &mut UpdateOutcome,
+    ) {
         let exchanges = |peer: &&Peer| peer.up && peer.params.families.contains(family);
-        let Some(peer) = self.peers.get(&id).filter(exchanges) else {
-            return (0, 0);
-        };
+        let Some(peer) = self.peers.get(&id).filter(exchanges) else { return };
         let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
         let rib = family_mut(&mut self.families, family);
         let mut import = Import::new(judges, &mut self.interner, peer, received);
-        let (mut seen, mut ineligible) = (0, 0);
         let (mut came, mut gone) = (peer::PathCounters::default(), peer::PathCounters::default());
-        for prefix in prefixes {
+        let at = seconds(now);
+        for (path_id, prefix) in prefixes.paths() {
             let (effective, standing) = import.apply(&mut self.interner, peer, &prefix);
-            seen += 1;
-            ineligible += u32::from(!standing.is_eligible());
-            let arrival = Arrival { peer: id, received, effective, standing, at: now };
+            outcome.announced += 1;
+            outcome.ineligible += u32::from(!standing.is_eligible());
+            let arrival = Arrival { peer: id, path_id, received, effective, standing, at };
             match rib.insert(judges, &mut self.interner, &prefix, arrival) {
                 Replaced::Equal => {}
+                Replaced::NoRoom => outcome.crowded += 1,
                 Replaced::Refreshed => gone.stale += 1,
                 Replaced::Nothing => came.add(standing.reason()),
                 Replaced::Path(old) => {
@@ -338,7 +339,6 @@ impl Rib {
             counters.add_all(&came);
             counters.subtract_all(&gone);
         });
-        (seen, ineligible)
     }
 
     fn limit_exceeded(&self, peer: PeerId, family: Family) -> Option<Family> {
@@ -379,7 +379,7 @@ impl Environment<'_> {
 
     /// The time in seconds.
     fn seconds(&self) -> u32 {
-        u32::try_from(self.now.as_nanos() / NANOS_PER_SECOND).unwrap_or(u32::MAX)
+        seconds(self.now)
     }
 }
 
@@ -410,6 +410,11 @@ const fn family_index(family: Family) -> usize {
 const fn family_mut(families: &mut [FamilyRib; 2], family: Family) -> &mut FamilyRib {
     let [v4, v6] = families;
     if family_index(family) == 1 { v6 } else { v4 }
+}
+
+/// A time in whole seconds, which is all that is shown of it and half of what it takes.
+fn seconds(time: Time) -> u32 {
+    u32::try_from(time.as_nanos() / NANOS_PER_SECOND).unwrap_or(u32::MAX)
 }
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;

@@ -3,11 +3,16 @@
 //! The same entry is the Adj-RIB-In (what was received, [`Path::received`]) and the Loc-RIB's candidate (what it became,
 //! [`Path::effective`], and how it stands, [`Path::standing`]).
 //!
-//! Invariant: a list has at most one path per peer, and no path of a list is anybody else's: whoever takes one out
-//! releases its two attribute handles.
+//! A peer has one path per destination, or as many as it tells apart by path identifiers (RFC 7911 §3). What it calls a path
+//! ([`Path::path_id`]) means nothing to anybody else: to those who take several paths from us, a path goes by a number of
+//! our own ([`Path::number`]), which it keeps for as long as it is there.
+//!
+//! Invariant: a list has at most one path per peer and identifier, the numbers in it differ, and no path of a list is
+//! anybody else's: whoever takes one out releases its two attribute handles.
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::PeerId;
-use crate::time::Time;
 
 use super::interner::AttrId;
 use super::reason::Ineligible;
@@ -17,16 +22,40 @@ use super::reason::Ineligible;
 pub(super) struct Path {
     /// Who sent it; [`LOCAL`] for our own.
     pub(super) peer: PeerId,
+    /// What that peer calls it; 0 without add-path.
+    pub(super) path_id: u32,
     /// Attributes as received.
     pub(super) received: AttrId,
     /// Attributes after the import policy.
     pub(super) effective: AttrId,
-    /// When these attributes came.
-    pub(super) received_at: Time,
+    /// When these attributes came, in whole seconds.
+    pub(super) received_at: u32,
+    /// What we call it to peers that take several paths: 1 and up.
+    pub(super) number: PathNumber,
     /// What the decision process makes of it.
     pub(super) standing: Standing,
-    /// Its session ended, and the peer has not sent it again since (RFC 4724 §4.2).
+    /// Its session ended (RFC 4724 §4.2) or its peer began to send everything again (RFC 7313 §4), and it has not sent
+    /// this since.
     pub(super) stale: bool,
+}
+
+/// What tells the paths of a destination apart.
+pub(super) type PathKey = (PeerId, u32);
+
+/// Number of a path among those of its destination.
+pub(super) type PathNumber = u16;
+
+/// The number of no path.
+pub(super) const UNNUMBERED: PathNumber = 0;
+
+/// How many paths to one destination a peer may have. A destination with many paths costs time with each change, so a
+/// peer that sends ever more of them would hold up the others.
+pub(super) const MOST_PATHS: usize = if cfg!(test) { 4 } else { 255 };
+
+impl Path {
+    pub(super) const fn key(&self) -> PathKey {
+        (self.peer, self.path_id)
+    }
 }
 
 /// The peer of routes that this speaker originates.
@@ -62,7 +91,7 @@ impl Standing {
     }
 }
 
-/// The paths of one destination, in the order of their peers. One path, the usual case, needs no memory of its own.
+/// The paths of one destination, in the order of their peers and identifiers. One path, the usual case, needs no memory of its own.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Paths {
     #[default]
@@ -94,8 +123,28 @@ impl Paths {
         matches!(self, Self::None)
     }
 
-    pub(super) fn of(&self, peer: PeerId) -> Option<&Path> {
-        self.as_slice().iter().find(|path| path.peer == peer)
+    /// The paths of a peer.
+    pub(super) fn of(&self, peer: PeerId) -> impl Iterator<Item = &Path> {
+        self.as_slice().iter().filter(move |path| path.peer == peer)
+    }
+
+    /// The path that goes by this number.
+    pub(super) fn numbered(&self, number: PathNumber) -> Option<&Path> {
+        self.as_slice().iter().find(|path| path.number == number)
+    }
+
+    /// The lowest number that no path has. None: there are more paths than numbers.
+    fn free_number(&self) -> Option<PathNumber> {
+        let paths = self.as_slice();
+        // One of the first `len + 1` numbers is free.
+        let mut taken: SmallVec<[bool; 16]> = smallvec![false; paths.len() + 1];
+        for path in paths {
+            if let Some(taken) = taken.get_mut(usize::from(path.number).wrapping_sub(1)) {
+                *taken = true;
+            }
+        }
+        let position = taken.iter().position(|taken| !taken)?;
+        PathNumber::try_from(position + 1).ok()
     }
 
     /// The best path, as the last decision left it.
@@ -103,29 +152,35 @@ impl Paths {
         self.as_slice().iter().find(|path| path.standing == Standing::Best)
     }
 
-    /// Puts a path in and gives back what the same peer had.
-    pub(super) fn insert(&mut self, path: Path) -> Option<Path> {
-        if let Some(place) = self.as_mut_slice().iter_mut().find(|other| other.peer == path.peer) {
-            return Some(std::mem::replace(place, path));
+    /// Puts a path in, under the number of the one it replaces or else the lowest that is free, and gives that one back.
+    /// None of both if there is no room.
+    pub(super) fn insert(&mut self, mut path: Path) -> Inserted {
+        let key = path.key();
+        if let Some(place) = self.as_mut_slice().iter_mut().find(|other| other.key() == key) {
+            path.number = place.number;
+            return Inserted::Instead(std::mem::replace(place, path));
         }
+        let crowded = self.as_slice().len() >= MOST_PATHS && self.of(path.peer).count() >= MOST_PATHS;
+        let Some(number) = self.free_number().filter(|_| !crowded) else { return Inserted::NoRoom };
+        path.number = number;
         *self = match std::mem::take(self) {
             Self::None => Self::One(path),
-            Self::One(other) if other.peer < path.peer => Self::Many(Box::new([other, path])),
+            Self::One(other) if other.key() < key => Self::Many(Box::new([other, path])),
             Self::One(other) => Self::Many(Box::new([path, other])),
             Self::Many(paths) => {
                 let mut paths = paths.into_vec();
-                let position = paths.partition_point(|other| other.peer < path.peer);
+                let position = paths.partition_point(|other| other.key() < key);
                 paths.reserve_exact(1);
                 paths.insert(position, path);
                 Self::Many(paths.into_boxed_slice())
             }
         };
-        None
+        Inserted::New
     }
 
-    /// Takes a peer's path out.
-    pub(super) fn remove(&mut self, peer: PeerId) -> Option<Path> {
-        let position = self.as_slice().iter().position(|path| path.peer == peer)?;
+    /// Takes a path out.
+    pub(super) fn remove(&mut self, key: PathKey) -> Option<Path> {
+        let position = self.as_slice().iter().position(|path| path.key() == key)?;
         let mut paths = match std::mem::take(self) {
             Self::None => return None,
             Self::One(path) => return Some(path),
@@ -144,39 +199,71 @@ impl Paths {
     }
 }
 
+/// What became of a path that was to be put in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Inserted {
+    /// It is there, and nothing had its place.
+    New,
+    /// It is there instead of this one.
+    Instead(Path),
+    /// Its peer has as many paths to the destination as it may have.
+    NoRoom,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn path(peer: u32, nanos: u64) -> Path {
+    fn path(peer: u32, path_id: u32, seconds: u32) -> Path {
         Path {
             peer: PeerId::new(peer),
+            path_id,
             received: AttrId::mark(0),
             effective: AttrId::mark(0),
-            received_at: Time::from_nanos(nanos),
+            received_at: seconds,
+            number: UNNUMBERED,
             standing: Standing::Eligible,
             stale: false,
         }
     }
 
-    fn peers(paths: &Paths) -> Vec<u32> {
-        paths.as_slice().iter().map(|path| path.peer.get()).collect()
+    fn keys(paths: &Paths) -> Vec<(u32, u32, PathNumber)> {
+        paths.as_slice().iter().map(|path| (path.peer.get(), path.path_id, path.number)).collect()
     }
 
     #[test]
-    fn one_path_per_peer_in_order() {
+    fn one_path_per_peer_and_identifier_in_order() {
         let mut paths = Paths::None;
-        for peer in [3, 1, 2] {
-            assert_eq!(paths.insert(path(peer, 0)), None);
+        for (peer, path_id) in [(3, 0), (1, 7), (2, 0), (1, 5)] {
+            assert_eq!(paths.insert(path(peer, path_id, 0)), Inserted::New);
         }
-        assert_eq!(peers(&paths), [1, 2, 3]);
-        assert_eq!(paths.insert(path(2, 9)), Some(path(2, 0)));
-        assert_eq!(paths.of(PeerId::new(2)), Some(&path(2, 9)));
-        assert_eq!(paths.remove(PeerId::new(7)), None);
-        assert_eq!(paths.remove(PeerId::new(1)), Some(path(1, 0)));
-        assert_eq!(paths.remove(PeerId::new(3)), Some(path(3, 0)));
+        assert_eq!(keys(&paths), [(1, 5, 4), (1, 7, 2), (2, 0, 3), (3, 0, 1)]);
+        let replaced = Path { number: 3, ..path(2, 0, 0) };
+        assert_eq!(paths.insert(path(2, 0, 9)), Inserted::Instead(replaced));
+        assert_eq!(paths.numbered(3).map(|path| path.received_at), Some(9));
+        assert_eq!(paths.remove((PeerId::new(1), 6)), None);
+        assert_eq!(paths.remove((PeerId::new(1), 7)).map(|path| path.number), Some(2));
+        assert_eq!(paths.insert(path(9, 0, 0)), Inserted::New);
+        assert_eq!(keys(&paths), [(1, 5, 4), (2, 0, 3), (3, 0, 1), (9, 0, 2)], "a free number is used again");
+        for key in [(1, 5), (3, 0), (9, 0)] {
+            assert!(paths.remove((PeerId::new(key.0), key.1)).is_some());
+        }
         assert!(matches!(paths, Paths::One(_)));
-        assert_eq!(paths.remove(PeerId::new(2)), Some(path(2, 9)));
+        assert_eq!(paths.remove((PeerId::new(2), 0)).map(|path| path.received_at), Some(9));
         assert!(paths.is_empty());
+    }
+
+    #[test]
+    fn a_peer_has_only_so_many_paths_to_a_destination() {
+        let mut paths = Paths::None;
+        for path_id in 0..4 {
+            assert_eq!(paths.insert(path(1, path_id, 0)), Inserted::New);
+        }
+        assert_eq!(paths.insert(path(1, 9, 0)), Inserted::NoRoom);
+        assert_eq!(paths.insert(path(2, 9, 0)), Inserted::New, "another peer's are another matter");
+        assert!(
+            matches!(paths.insert(path(1, 3, 5)), Inserted::Instead(_)),
+            "a path that is there may change"
+        );
     }
 }

@@ -11,6 +11,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::PeerId;
+use crate::config::PathsSent;
 use crate::policy::{CompiledPolicy, Policy, SourceMatch};
 
 use super::path::LOCAL;
@@ -42,6 +43,8 @@ pub struct PeerParams {
     pub families: FamilySet,
     /// How the peer wants its messages.
     pub encode: EncodeContext,
+    /// Which paths it is sent in families in which it takes several ([`EncodeContext::add_path`]). None: the best one alone.
+    pub paths_sent: Option<PathsSent>,
     /// What is accepted from the peer. None: everything.
     pub import: Option<Arc<Policy>>,
     /// What is sent to the peer. None: everything the protocol allows.
@@ -212,6 +215,7 @@ mod tests {
             link_local: None,
             families: FamilySet::ALL,
             encode: EncodeContext::new(),
+            paths_sent: None,
             import: None,
             export: None,
             route_reflector_client: false,

@@ -14,6 +14,7 @@ use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use crate::PeerId;
+use crate::config::PathsSent;
 use crate::policy::Policy;
 use crate::time::Time;
 
@@ -78,20 +79,34 @@ impl Rib {
         if !same_import {
             self.import_again(|path| path.peer == peer);
         }
-        if !same_export && let Some(state) = self.peers.get(&peer) {
-            for family in &mut self.families {
-                let key = GroupKey::new(state, family.family);
-                let mut env = Environment {
-                    table: &mut family.table,
-                    interner: &mut self.interner,
-                    peers: &self.peers,
-                    config: &self.config,
-                    now,
-                };
-                family.groups.change_key(&mut env, peer, key);
-            }
+        if !same_export {
+            self.export_again(peer, now);
         }
         self.policies.retain(|policy| policy.strong_count() > 0);
+    }
+
+    /// Changes which paths a peer that takes several is sent. It is sent the differences.
+    pub fn set_paths_sent(&mut self, peer: PeerId, paths_sent: Option<PathsSent>, now: Time) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.params.paths_sent = paths_sent;
+            self.export_again(peer, now);
+        }
+    }
+
+    /// Something that decides what a peer is sent changed: it is sent the differences.
+    fn export_again(&mut self, peer: PeerId, now: Time) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        for family in &mut self.families {
+            let key = GroupKey::new(state, family.family);
+            let mut env = Environment {
+                table: &mut family.table,
+                interner: &mut self.interner,
+                peers: &self.peers,
+                config: &self.config,
+                now,
+            };
+            family.groups.change_key(&mut env, peer, key);
+        }
     }
 
     /// What the routing system found out about next hops. Paths through those that changed are looked at again, which
@@ -184,8 +199,14 @@ fn import_path_again(
         .entry((path.peer, path.received))
         .or_insert_with(|| Import::new(judges, interner, peer, path.received));
     let (effective, standing) = import.apply(interner, peer, &prefix);
-    let arrival =
-        Arrival { peer: path.peer, received: path.received, effective, standing, at: path.received_at };
+    let arrival = Arrival {
+        peer: path.peer,
+        path_id: path.path_id,
+        received: path.received,
+        effective,
+        standing,
+        at: path.received_at,
+    };
     rib.replace_at(judges, interner, id, arrival);
     let (before, after) = (path.standing.reason(), standing.reason());
     (before != after).then_some((path.peer, before, after))

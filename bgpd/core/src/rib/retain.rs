@@ -8,11 +8,13 @@
 //! has none.
 
 use bgp_wire::{Family, FamilySet};
+use smallvec::SmallVec;
 
 use crate::PeerId;
 use crate::time::Time;
 
 use super::loc::Judges;
+use super::path::{Path, PathKey};
 use super::peer::{PathCounters, Peer, PeerParams};
 use super::{Rib, family_index};
 
@@ -99,9 +101,8 @@ impl Rib {
             if left == 0 {
                 break;
             }
-            let paths = rib.table.get_mut(id).map(|found| found.paths.as_mut_slice());
-            let path = paths.and_then(|paths| paths.iter_mut().find(|path| path.peer == peer));
-            if let Some(path) = path {
+            let paths = rib.table.get_mut(id).map(|found| found.paths.as_mut_slice()).unwrap_or_default();
+            for path in paths.iter_mut().filter(|path| path.peer == peer) {
                 path.stale = true;
                 left -= 1;
             }
@@ -122,13 +123,14 @@ impl Rib {
             if left == 0 {
                 break;
             }
-            let path = rib.table.get(id).and_then(|found| found.paths.of(peer));
-            if path.is_none_or(|path| which == Swept::Stale && !path.stale) {
-                continue;
-            }
-            if let Some(path) = rib.remove_at(judges, &mut self.interner, id, peer) {
-                gone.add_gone(path);
-                left -= 1;
+            let Some(found) = rib.table.get(id) else { continue };
+            let paths = found.paths.of(peer).filter(|path| which == Swept::All || path.stale);
+            let keys: SmallVec<[PathKey; 2]> = paths.map(Path::key).collect();
+            for key in keys {
+                if let Some(path) = rib.remove_at(judges, &mut self.interner, id, key) {
+                    gone.add_gone(path);
+                    left -= 1;
+                }
             }
         }
         self.count(peer, family, |counters| counters.subtract_all(&gone));

@@ -49,6 +49,10 @@ pub struct RibEntry {
 pub struct PathView {
     /// Who sent it. None: the speaker originates it.
     pub peer: Option<PeerId>,
+    /// What that peer calls it (RFC 7911); 0 without add-path.
+    pub path_id: u32,
+    /// The path identifier under which peers that take several paths are sent it; 0 while there is no such peer.
+    pub number: u16,
     /// Where it comes from.
     pub source: SourceMatch,
     /// Router ID of who sent it.
@@ -57,7 +61,7 @@ pub struct PathView {
     pub received: Arc<PathAttributes>,
     /// The attributes after the import policy.
     pub attributes: Arc<PathAttributes>,
-    /// When these attributes came.
+    /// When these attributes came, in whole seconds.
     pub received_at: Time,
     /// What the decision process makes of it.
     pub standing: Standing,
@@ -76,6 +80,8 @@ pub struct PathView {
 pub struct SentRoute {
     /// The prefix.
     pub prefix: IpNet,
+    /// The path identifier on the wire (RFC 7911); 0 without add-path.
+    pub path_id: u32,
     /// The attributes on the wire.
     pub attributes: Arc<PathAttributes>,
     /// When it was encoded, in whole seconds.
@@ -139,7 +145,8 @@ impl Rib {
         self.page(family, after, limit, |rib, _, found| self.entry(rib, found))
     }
 
-    /// Up to `limit` paths received from a peer, after `after`. Ineligible ones are among them.
+    /// About `limit` paths received from a peer, after `after`: never a part of those to one destination. Ineligible ones are
+    /// among them.
     #[must_use]
     pub fn adj_in_page(
         &self,
@@ -149,9 +156,10 @@ impl Rib {
         limit: usize,
     ) -> Page<(IpNet, PathView)> {
         self.page(family, after, limit, |_, _, found| {
-            found.paths.of(peer)?;
-            let views = self.path_views(found);
-            views.into_iter().find(|view| view.peer == Some(peer)).map(|view| (found.prefix, view))
+            let views =
+                if found.paths.of(peer).next().is_some() { self.path_views(found) } else { Vec::new() };
+            let prefix = found.prefix;
+            views.into_iter().filter(move |view| view.peer == Some(peer)).map(move |view| (prefix, view))
         })
     }
 
@@ -168,6 +176,7 @@ impl Rib {
             let (attributes, at) = rib.groups.sent(peer, id)?;
             Some(SentRoute {
                 prefix: found.prefix,
+                path_id: 0,
                 attributes: Arc::clone(self.interner.get(attributes)),
                 sent_at: from_seconds(at),
             })
@@ -260,12 +269,12 @@ impl Rib {
         self.families.iter().find(|rib| rib.family == family)
     }
 
-    fn page<T>(
+    fn page<T, Entries: IntoIterator<Item = T>>(
         &self,
         family: Family,
         after: Option<IpNet>,
         limit: usize,
-        mut entry: impl FnMut(&FamilyRib, DestId, &Destination) -> Option<T>,
+        mut entry: impl FnMut(&FamilyRib, DestId, &Destination) -> Entries,
     ) -> Page<T> {
         let mut page = Page { entries: Vec::new(), next: None };
         let Some(rib) = self.family(family) else { return page };
@@ -316,11 +325,13 @@ impl Rib {
         let attributes = |id: AttrId| Arc::clone(self.interner.get(id));
         PathView {
             peer: (path.peer != LOCAL).then_some(path.peer),
+            path_id: path.path_id,
+            number: path.number,
             source: source.kind,
             router_id: source.router_id,
             received: attributes(path.received),
             attributes: attributes(path.effective),
-            received_at: path.received_at,
+            received_at: from_seconds(path.received_at),
             standing: path.standing,
             selection: None,
             rejected_by: self.rejected_by(prefix, path),

@@ -2,7 +2,7 @@
 //!
 //! Invariant: everything that belongs to a connection is in its [`Conn`]; dropping it is the cleanup.
 
-use bgp_wire::{DecodeContext, EncodeContext, FamilySet, MAX_EXTENDED_LEN, MAX_LEN, PeerKind};
+use bgp_wire::{DecodeContext, EncodeContext, MAX_EXTENDED_LEN, MAX_LEN, PeerKind};
 
 use crate::event::Endpoints;
 use crate::ids::ConnId;
@@ -56,7 +56,7 @@ impl Conn {
             four_octet_as: negotiated.four_octet_as,
             families: negotiated.families,
             extended_next_hop: negotiated.extended_next_hop,
-            add_path: FamilySet::EMPTY,
+            add_path: negotiated.add_path_receive,
         };
         self.negotiated = Some(negotiated);
     }
@@ -75,7 +75,7 @@ impl Negotiated {
             four_octet_as: self.four_octet_as,
             extended_message: self.extended_message,
             extended_next_hop: self.extended_next_hop,
-            add_path: FamilySet::EMPTY,
+            add_path: self.add_path_send,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What two OPENs agree on, or why they do not (RFC 4271 §6.2, RFC 5492, RFC 4760 §8, RFC 6286, RFC 8654, RFC 8950).
+//! What two OPENs agree on, or why they do not (RFC 4271 §6.2, RFC 5492, RFC 4760 §8, RFC 6286, RFC 7313,
+//! RFC 7911 §4, RFC 8654, RFC 8950).
 //!
 //! The codec has already refused what no speaker may send (version, Hold Time of 1 or 2, identifier or ASN of zero); here
 //! is what depends on who we are.
@@ -9,7 +10,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use bgp_wire::{Capability, Family, FamilySet, Notification, Open};
+use bgp_wire::{AddPath, AddPathMode, Capability, Family, FamilySet, Notification, Open};
 use bytes::{BufMut, BytesMut};
 
 use crate::config::Timers;
@@ -76,6 +77,9 @@ pub(crate) fn negotiate(offer: Offer, open: Open) -> Result<Negotiated, OpenRefu
     }
     let extended_next_hop_offered =
         offer.capabilities.iter().any(|capability| matches!(capability, Capability::ExtendedNextHop(_)));
+    let refreshes = |capabilities: &[Capability]| capabilities.contains(&Capability::EnhancedRouteRefresh);
+    let enhanced_refresh = refreshes(&offer.capabilities) && refreshes(&open.capabilities);
+    let (add_path_receive, add_path_send) = add_path(&offer.capabilities, &open.capabilities, families);
     let hold_time = Duration::from_secs(open.hold_time.min(offer.timers.hold).into());
     Ok(Negotiated {
         remote_asn: open.asn,
@@ -87,10 +91,35 @@ pub(crate) fn negotiate(offer: Offer, open: Open) -> Result<Negotiated, OpenRefu
         four_octet_as: theirs.four_octet_as,
         extended_message: theirs.extended_message,
         extended_next_hop: theirs.extended_next_hop && extended_next_hop_offered,
-        route_refresh: theirs.route_refresh,
+        route_refresh: theirs.route_refresh || enhanced_refresh,
+        enhanced_refresh,
+        add_path_receive,
+        add_path_send,
         capabilities_sent: offer.capabilities,
         capabilities_received: open.capabilities,
     })
+}
+
+/// Families in which the peer sends several paths and we take them, and those in which it is the other way round
+/// (RFC 7911 §4). Of several entries for one family the last counts, as of anything else that is said twice.
+pub(crate) fn add_path(
+    ours: &[Capability],
+    theirs: &[Capability],
+    families: FamilySet,
+) -> (FamilySet, FamilySet) {
+    let mode = |capabilities: &[Capability], family: Family| {
+        let entries = capabilities.iter().filter_map(|capability| match capability {
+            Capability::AddPath(entries) => Some(entries),
+            _ => None,
+        });
+        let known =
+            |entry: &&AddPath| entry.family == family && (entry.mode.sends() || entry.mode.receives());
+        entries.flatten().filter(known).last().map_or(AddPathMode::Undefined(0), |entry| entry.mode)
+    };
+    let both = |we: fn(AddPathMode) -> bool, they: fn(AddPathMode) -> bool| -> FamilySet {
+        families.iter().filter(|family| we(mode(ours, *family)) && they(mode(theirs, *family))).collect()
+    };
+    (both(AddPathMode::receives, AddPathMode::sends), both(AddPathMode::sends, AddPathMode::receives))
 }
 
 /// A third of the Hold Time, or what is configured if that is shorter (RFC 4271 §4.4); nothing without a Hold Time.
@@ -216,6 +245,41 @@ mod tests {
         assert!(agreed(4, 4, 90).1 < 1.34, "a third, not a whole second");
         assert_eq!(agreed(0, 0, 90), (0, 0.0));
         assert_eq!(agreed(90, 30, 0), (0, 0.0));
+    }
+
+    #[test]
+    fn several_paths_go_where_one_sends_and_the_other_takes_them() {
+        use AddPathMode::{Both, Receive, Send, Undefined};
+        let entry = |family, mode| AddPath { family, mode };
+        let v4 = |mode| Capability::AddPath(vec![entry(Family::IPV4_UNICAST, mode)]);
+        let (none, one) = (FamilySet::EMPTY, FamilySet::IPV4_UNICAST);
+        let rows = [
+            (v4(Both), v4(Both), (one, one)),
+            (v4(Receive), v4(Both), (one, none)),
+            (v4(Send), v4(Both), (none, one)),
+            (v4(Send), v4(Receive), (none, one)),
+            (v4(Send), v4(Send), (none, none)),
+            (v4(Receive), v4(Receive), (none, none)),
+            (v4(Both), v4(Undefined(7)), (none, none)),
+            (v4(Both), Capability::AddPath(vec![entry(Family::IPV6_UNICAST, Both)]), (none, none)),
+            (
+                v4(Both),
+                Capability::AddPath(vec![
+                    entry(Family::IPV4_UNICAST, Both),
+                    entry(Family::IPV4_UNICAST, Send),
+                ]),
+                (one, none),
+            ),
+        ];
+        for (ours, theirs, (receive, send)) in rows {
+            let context = format!("{ours:?} {theirs:?}");
+            let negotiated = negotiate(offer(vec![ours]), open(vec![theirs])).unwrap();
+            assert_eq!((negotiated.add_path_receive, negotiated.add_path_send), (receive, send), "{context}");
+        }
+        // Not where the family itself is not.
+        let v6 = Capability::MultiProtocol(Family::IPV6_UNICAST);
+        let negotiated = negotiate(offer(vec![v4(Both)]), open(vec![v6, v4(Both)])).unwrap();
+        assert_eq!((negotiated.add_path_receive, negotiated.add_path_send), (none, none));
     }
 
     #[test]

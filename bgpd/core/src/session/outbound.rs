@@ -7,14 +7,16 @@
 //! Invariants: no UPDATE is pulled while the driver holds [`SEND_QUEUE_LEN`] octets or more for the connection; while it
 //! holds any, the send hold timer (RFC 9687) runs and is restarted only by progress.
 
-use bgp_wire::{Capability, ExtendedNextHop, Family, KEEPALIVE, Notification, Open, RouteRefresh};
+use bgp_wire::{
+    AddPath, AddPathMode, Capability, ExtendedNextHop, Family, KEEPALIVE, Notification, Open, RouteRefresh,
+};
 use bytes::Bytes;
 
 use crate::event::{EventKind, SEND_QUEUE_LEN, Transmit};
 use crate::ids::ConnId;
 use crate::session::backoff::jittered;
 use crate::session::collision::Side;
-use crate::session::negotiate::Offer;
+use crate::session::negotiate::{Offer, add_path};
 use crate::session::peer::Peer;
 use crate::session::shared::Shared;
 use crate::session::timers::{OPEN_HOLD_TIME, send_hold_time};
@@ -33,6 +35,7 @@ impl Peer {
             capabilities.push(Capability::ExtendedNextHop(vec![tuple]));
         }
         capabilities.push(Capability::ExtendedMessage);
+        capabilities.extend(self.add_path_capability());
         capabilities.extend(self.restart_capability(shared));
         capabilities.push(Capability::FourOctetAs(shared.config.local_asn));
         if let Some(host) = shared.config.hostname.clone() {
@@ -46,6 +49,36 @@ impl Peer {
             families,
             capabilities,
         }
+    }
+
+    /// Our ADD-PATH capability (RFC 7911 §4), if there is anything to say.
+    fn add_path_capability(&self) -> Option<Capability> {
+        let (receive, send) = self.config.add_path.offered(self.config.families);
+        let entry = |family| {
+            let mode = match (receive.contains(family), send.contains(family)) {
+                (true, true) => AddPathMode::Both,
+                (true, false) => AddPathMode::Receive,
+                (false, true) => AddPathMode::Send,
+                (false, false) => return None,
+            };
+            Some(AddPath { family, mode })
+        };
+        let entries: Vec<_> = self.config.families.iter().filter_map(entry).collect();
+        (!entries.is_empty()).then_some(Capability::AddPath(entries))
+    }
+
+    /// Whether the sessions that are up or coming up would have agreed on something else about add-path, had they begun with
+    /// what is configured now.
+    pub(crate) fn add_path_differs(&self) -> bool {
+        let ours: Vec<_> = self.add_path_capability().into_iter().collect();
+        Side::BOTH.into_iter().map(|side| self.slot(side)).filter(|slot| slot.state.is_open()).any(|slot| {
+            // Before the peer's OPEN ours is on the way, and the peer goes by that.
+            let agreed = slot.conn.as_ref().and_then(|conn| conn.negotiated.as_ref());
+            agreed.is_none_or(|agreed| {
+                let now = add_path(&ours, &agreed.capabilities_received, agreed.families);
+                now != (agreed.add_path_receive, agreed.add_path_send)
+            })
+        })
     }
 
     pub(crate) fn send_open(&mut self, side: Side, shared: &mut Shared, now: Time) {

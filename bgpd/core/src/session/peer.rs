@@ -269,6 +269,7 @@ impl Peer {
             link_local: endpoints.link_local,
             families: negotiated.families,
             encode: negotiated.encode(),
+            paths_sent: self.config.add_path.send,
             import: self.config.import.clone(),
             export: self.config.export.clone(),
             route_reflector_client: self.config.route_reflector_client,

@@ -114,11 +114,13 @@ impl Speaker {
         let shared = &mut self.shared;
         let name = Arc::clone(&new.name);
         let changed = |field| fields.contains(&field);
-        let resets = fields.iter().any(|field| field.needs_reset());
         let had_session = peer.state().is_open();
         let order = Order::Configured { fields: fields.clone(), reset: resets && had_session };
         peer.history.record_order(now, order);
         peer.config = new;
+        let same_paths = !peer.add_path_differs();
+        let resets =
+            fields.iter().any(|field| field.needs_reset() && !(*field == ConfigField::AddPath && same_paths));
         if changed(ConfigField::Shutdown) && peer.config.shutdown {
             peer.run = Run::Shutdown;
         } else if peer.run == Run::Shutdown && !peer.config.shutdown
@@ -156,6 +158,9 @@ fn soften(peer: &mut Peer, fields: &[ConfigField], shared: &mut Shared, now: Tim
         let (import, export) = (peer.config.import.clone(), peer.config.export.clone());
         shared.rib.set_policies(peer.id, import, export, now);
     }
+    if changed(ConfigField::AddPath) {
+        shared.rib.set_paths_sent(peer.id, peer.config.add_path.send, now);
+    }
     if changed(ConfigField::MaxPrefixes) && peer.established_side().is_some() {
         let exceeded = shared.rib.set_max_prefixes(peer.id, peer.config.max_prefixes);
         if let Some(family) = exceeded {
@@ -189,6 +194,7 @@ fn differences(old: &PeerConfig, new: &PeerConfig) -> Vec<ConfigField> {
         (ConfigField::Password, old.password != new.password),
         (ConfigField::GracefulRestart, old.graceful_restart != new.graceful_restart),
         (ConfigField::Families, old.families != new.families),
+        (ConfigField::AddPath, old.add_path != new.add_path),
         (ConfigField::ImportPolicy, old.import != new.import),
         (ConfigField::ExportPolicy, old.export != new.export),
         (ConfigField::MaxPrefixes, old.max_prefixes != new.max_prefixes),

@@ -147,7 +147,7 @@ impl RouteStream {
             self.filtered += page.filtered;
             place = page.place;
         }
-        let total_prefix_counter = routes.len() as u64;
+        let total_prefix_counter = routes.iter().map(|(_, route)| route.count()).sum();
         let filtered_prefix_counter = self.filtered;
         Ok(plain_text(match self.direction {
             Direction::Advertised => AdvertisedRoutes {
@@ -176,7 +176,7 @@ impl Paged for RouteStream {
         for (prefix, route) in &page.routes {
             self.json.entry(&mut out, &prefix.to_string(), route);
         }
-        self.total += page.routes.len() as u64;
+        self.total += page.routes.iter().map(|(_, route)| route.count()).sum::<u64>();
         self.filtered += page.filtered;
         Ok((out, page.routes.len(), page.place))
     }
@@ -226,10 +226,19 @@ fn received(
     let page = speaker.rib().adj_in_page(peer, family, after, limit);
     let unused = |path: &bgp_core::rib::PathView| matches!(path.standing, Standing::Ineligible(_));
     let filtered = page.entries.iter().filter(|(_, path)| unused(path)).count() as u64;
-    let routes = page
-        .entries
-        .iter()
-        .map(|(prefix, path)| (*prefix, wire_route(*prefix, &path.received, path)))
-        .collect();
+    let mut routes: Vec<(IpNet, WireRoute)> = Vec::new();
+    for (prefix, path) in &page.entries {
+        let mut route = wire_route(*prefix, &path.received, path);
+        route.path_id = Some(path.path_id).filter(|id| *id != 0);
+        add(&mut routes, *prefix, route);
+    }
     RoutePage { routes, filtered, place: page.next.map_or(Place::End, |after| Place::After(Some(after))) }
+}
+
+/// Appends a route; one more path to the last prefix goes with the others.
+fn add(routes: &mut Vec<(IpNet, WireRoute)>, prefix: IpNet, route: WireRoute) {
+    match routes.last_mut() {
+        Some((last, first)) if *last == prefix => first.more_paths.push(route),
+        _ => routes.push((prefix, route)),
+    }
 }

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bgp_core::{Direction, Held};
-use bgp_wire::{Capability, Family, FamilySet};
+use bgp_wire::{AddPathMode, Capability, Family, FamilySet};
 use rutter_api::show::neighbor::capabilities::{
-    Capabilities, Exchange, HostNames, RestartFamilies, RestartFamily, SoftwareVersions,
+    AddPath, Capabilities, Exchange, HostNames, RestartFamilies, RestartFamily, SoftwareVersions,
 };
 use rutter_api::show::neighbor::graceful_restart::{
     EndOfRib, FamilyRestart, FamilyTimers, GracefulRestart, RestartTimers,
@@ -136,7 +136,7 @@ fn capabilities(peer: &PeerSnapshot) -> Capabilities {
     Capabilities {
         four_byte_as: exchange(peer, |capability| matches!(capability, Capability::FourOctetAs(_))),
         extended_message: exchange(peer, |capability| matches!(capability, Capability::ExtendedMessage)),
-        add_path: None,
+        add_path: add_path(peer),
         paths_limit: None,
         dynamic: None,
         extended_nexthop: exchange(peer, |capability| matches!(capability, Capability::ExtendedNextHop(_))),
@@ -164,6 +164,37 @@ fn capabilities(peer: &PeerSnapshot) -> Capabilities {
             RestartFamilies::Families(restart.families.iter().map(entry).collect())
         }),
     }
+}
+
+/// Per family and direction: do we, does the peer, do both? A direction that neither offers is not listed.
+fn add_path(peer: &PeerSnapshot) -> Option<Ordered<AddPath>> {
+    let negotiated = peer.negotiated.as_ref()?;
+    let offers = |list: &[Capability], family: Family, does: fn(AddPathMode) -> bool| {
+        let entries = list.iter().filter_map(|capability| match capability {
+            Capability::AddPath(entries) => Some(entries),
+            _ => None,
+        });
+        entries.flatten().any(|entry| entry.family == family && does(entry.mode))
+    };
+    let direction = |family: Family, does: fn(AddPathMode) -> bool| {
+        let ours = offers(&negotiated.capabilities_sent, family, does);
+        let theirs = offers(&negotiated.capabilities_received, family, does);
+        (ours || theirs).then_some((ours && theirs, ours, theirs))
+    };
+    let families = FamilySet::ALL.iter().filter_map(|family| {
+        let (tx, rx) = (direction(family, AddPathMode::sends), direction(family, AddPathMode::receives));
+        let shown = AddPath {
+            tx_advertised_and_received: tx.map(|(both, _, _)| both),
+            tx_advertised: tx.map(|(_, ours, _)| ours),
+            tx_received: tx.map(|(_, _, theirs)| theirs),
+            rx_advertised_and_received: rx.map(|(both, _, _)| both),
+            rx_advertised: rx.map(|(_, ours, _)| ours),
+            rx_received: rx.map(|(_, _, theirs)| theirs),
+        };
+        (tx.is_some() || rx.is_some()).then(|| (family_key(family).to_owned(), shown))
+    });
+    let families: Ordered<_> = families.collect();
+    (!families.is_empty()).then_some(families)
 }
 
 fn extended_next_hop_families(peer: &PeerSnapshot) -> Option<Ordered<String>> {

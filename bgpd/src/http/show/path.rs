@@ -105,6 +105,8 @@ pub fn detail(view: &View, entry: &RibEntry, path: &PathView) -> PathDetail {
         .map(|next_hop| NextHop { accessible: Some(true), metric: Some(0), ..next_hop })
         .collect();
     detail.not_best_reason = not_best_reason(path);
+    detail.addpath_rx_id = Some(path.path_id).filter(|id| *id != 0);
+    detail.addpath_tx_id_all = Some(path.number).filter(|number| *number != 0).map(u32::from);
     detail.source = path.origin.as_deref().map(str::to_owned);
     detail
 }

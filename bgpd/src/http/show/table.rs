@@ -123,11 +123,13 @@ impl TableStream {
             .handle
             .inspect(move |speaker, _| speaker.rib().adj_in_page(peer, family, after, limit))
             .await?;
-        let used = entries.iter().filter(|(_, path)| is_in_table(path));
-        Ok((
-            used.map(|(prefix, path)| (*prefix, vec![row(&self.view, *prefix, 0, path, true)])).collect(),
-            next,
-        ))
+        // Several paths to a prefix, where the session carries them, are neighbours.
+        let used: Vec<_> = entries.iter().filter(|(_, path)| is_in_table(path)).collect();
+        let rows = used.chunk_by(|(one, _), (other, _)| one == other).filter_map(|paths| {
+            let (prefix, _) = paths.first()?;
+            Some((*prefix, paths.iter().map(|(_, path)| row(&self.view, *prefix, 0, path, true)).collect()))
+        });
+        Ok((rows.collect(), next))
     }
 }
 

@@ -337,14 +337,14 @@ proptest! {
         }
         let expected: Vec<_> =
             prefixes.iter().map(|(id, prefix)| (if path_ids { *id } else { 0 }, *prefix)).collect();
-        prop_assert_eq!(received, expected);
+        prop_assert_eq!(&received, &expected);
 
         out.clear();
-        encode_unreach(&mut out, family, prefixes.iter().map(|(_, prefix)| *prefix), &context).unwrap();
+        encode_unreach_paths(&mut out, family, prefixes.iter().copied(), &context).unwrap();
         let mut withdrawn = Vec::new();
         for frame in frames(&out, context.max_message_len()) {
-            withdrawn.extend(update(frame, &mirror(&context)).withdrawn().flat_map(|group| group.prefixes));
+            withdrawn.extend(update(frame, &mirror(&context)).withdrawn().flat_map(|group| group.prefixes.paths()));
         }
-        prop_assert!(withdrawn.into_iter().eq(prefixes.iter().map(|(_, prefix)| *prefix)));
+        prop_assert_eq!(withdrawn, expected);
     }
 }

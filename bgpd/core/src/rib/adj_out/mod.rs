@@ -65,6 +65,12 @@ impl Groups {
         }
     }
 
+    /// Something about the paths of a destination changed, and not which is the best one.
+    #[inline]
+    pub(super) fn mark_paths(&mut self, table: &mut Table, destination: DestId) {
+        _ = (table, destination);
+    }
+
     /// The rules of export changed.
     pub(super) fn sweep_all(&mut self, table: &Table, interner: &mut Interner) {
         for group in &mut self.list {

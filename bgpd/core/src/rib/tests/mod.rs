@@ -51,6 +51,7 @@ fn params(number: u32, remote_asn: u32) -> PeerParams {
         link_local: None,
         families: FamilySet::ALL,
         encode: EncodeContext::new(),
+        paths_sent: None,
         import: None,
         export: None,
         route_reflector_client: false,

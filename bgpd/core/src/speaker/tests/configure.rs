@@ -1,7 +1,9 @@
 //! New configurations: what is reset, what is kept, and that nothing else is touched.
 
 use super::*;
-use crate::config::{GracefulRestart, OriginatedRoute, Password};
+use bgp_wire::FamilySet;
+
+use crate::config::{AddPath, GracefulRestart, OriginatedRoute, Password, PathsSent};
 use crate::event::{ConfigEffect, ConfigField};
 use crate::policy::{Policy, Verdict};
 
@@ -20,7 +22,7 @@ type Change = fn(&mut PeerConfig);
 
 #[test]
 fn each_field_costs_what_it_must() {
-    let rows: [(ConfigField, bool, Change); 19] = [
+    let rows: [(ConfigField, bool, Change); 20] = [
         (ConfigField::Address, true, |peer| peer.address = "192.0.2.3".parse().unwrap()),
         (ConfigField::RemoteAsn, true, |peer| peer.remote_asn = Some(65009)),
         (ConfigField::Port, true, |peer| peer.port = 1179),
@@ -37,7 +39,9 @@ fn each_field_costs_what_it_must() {
         (ConfigField::GracefulRestart, true, |peer| {
             peer.graceful_restart = Some(GracefulRestart { restart_time: 120 });
         }),
-        (ConfigField::Families, true, |peer| peer.families = bgp_wire::FamilySet::IPV4_UNICAST),
+        (ConfigField::Families, true, |peer| peer.families = FamilySet::IPV4_UNICAST),
+        // The peer of these tests does not know add-path: it makes no difference to it.
+        (ConfigField::AddPath, false, |peer| peer.add_path = every_path()),
         (ConfigField::ImportPolicy, false, |peer| peer.import = Some(policy())),
         (ConfigField::ExportPolicy, false, |peer| peer.export = Some(policy())),
         (ConfigField::MaxPrefixes, false, |peer| peer.max_prefixes = Some(100)),
@@ -69,6 +73,10 @@ fn each_field_costs_what_it_must() {
         }
         assert!(apply_peer(&mut script, |_| {}).is_empty(), "{field}: the same again changes nothing");
     }
+}
+
+fn every_path() -> AddPath {
+    AddPath { families: FamilySet::ALL, receive: true, send: Some(PathsSent::All) }
 }
 
 fn policy() -> Arc<Policy> {
