@@ -129,7 +129,7 @@ pub struct WireRoute {
     /// The other paths of the prefix, where the session carries several. rutter's own: a JSON object has each key once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
-    pub more_paths: Vec<WireRoute>,
+    pub more_paths: Vec<Self>,
 }
 
 impl WireRoute {

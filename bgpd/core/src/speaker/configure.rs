@@ -115,12 +115,12 @@ impl Speaker {
         let name = Arc::clone(&new.name);
         let changed = |field| fields.contains(&field);
         let had_session = peer.state().is_open();
-        let order = Order::Configured { fields: fields.clone(), reset: resets && had_session };
-        peer.history.record_order(now, order);
         peer.config = new;
         let same_paths = !peer.add_path_differs();
         let resets =
             fields.iter().any(|field| field.needs_reset() && !(*field == ConfigField::AddPath && same_paths));
+        let order = Order::Configured { fields: fields.clone(), reset: resets && had_session };
+        peer.history.record_order(now, order);
         if changed(ConfigField::Shutdown) && peer.config.shutdown {
             peer.run = Run::Shutdown;
         } else if peer.run == Run::Shutdown && !peer.config.shutdown
