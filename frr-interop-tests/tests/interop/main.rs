@@ -22,6 +22,7 @@ mod reflection;
 mod refresh;
 mod refusals;
 mod reload;
+mod rfc7606;
 mod scale;
 mod sessions;
 mod settings;
