@@ -1,26 +1,33 @@
-//! Socket options of a BGP session: TCP MD5 (RFC 2385), TTL (RFC 4271 §5.1.3 neighbours are on-link), device, DSCP.
+//! Socket options of a BGP session: keys and TTLs ([`protect`]), device, DSCP.
 //!
-//! The only file of bgpd with `unsafe`: the kernel's MD5 and TCP_INFO interfaces have no safe wrapper.
+//! Only here and in the files below does bgpd have `unsafe`: the kernel's interfaces for MD5, TCP-AO and TCP_INFO have no
+//! safe wrapper.
 //!
 //! Invariant: a function that returns `Ok` has set what it was asked to set; a caller that gets an error must not use
 //! the socket as if it had.
 
 #![expect(
     unsafe_code,
-    reason = "TCP_MD5SIG and TCP_INFO have no safe wrapper; every block carries its safety note"
+    reason = "TCP_MD5SIG, TCP_AO and TCP_INFO have no safe wrapper; every block carries its safety note"
 )]
+
+pub mod ao;
+pub mod md5;
+pub mod protect;
 
 use std::io;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 
+use bgp_core::config::Protection;
+use ipnet::IpNet;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// Internetwork control (CS6), which networks keep alive under load.
 const DSCP_CS6: u32 = 0xC0;
 /// Waiting SYNs of all neighbours of an instance.
-const BACKLOG: i32 = 1024;
+pub const BACKLOG: i32 = 1024;
 
 /// What the kernel cannot be made to do for a session.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +49,7 @@ pub enum SocketError {
         source: io::Error,
     },
     /// A password longer than the kernel takes.
-    #[error("the TCP MD5 password has {length} bytes; the kernel takes at most {MD5_KEY_MAX}")]
+    #[error("the TCP MD5 password has {length} bytes; the kernel takes at most {max}", max = md5::KEY_MAX)]
     Md5TooLong {
         /// Its length.
         length: usize,
@@ -51,7 +58,32 @@ pub enum SocketError {
     #[error("the TCP MD5 key for {peer} cannot be set, so the session stays down: {source}")]
     Md5 {
         /// Whose key.
-        peer: IpAddr,
+        peer: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel has no TCP-AO.
+    #[error(
+        "the TCP-AO keys for {peer} cannot be set, so the session stays down: this kernel has no TCP-AO; it takes Linux \
+         6.7 or newer, built with CONFIG_TCP_AO"
+    )]
+    AoUnsupported {
+        /// Whose keys.
+        peer: String,
+    },
+    /// A TCP-AO key was not accepted.
+    #[error(
+        "the TCP-AO key {send_id}/{recv_id} for {peer} cannot be {what}, so the session stays down: {source}"
+    )]
+    Ao {
+        /// Whose key.
+        peer: String,
+        /// Its KeyID for what we send.
+        send_id: u8,
+        /// Its KeyID for what we receive.
+        recv_id: u8,
+        /// What was attempted.
+        what: &'static str,
         /// What the kernel said.
         source: io::Error,
     },
@@ -66,10 +98,8 @@ pub struct DialOptions<'a> {
     pub local: Option<IpAddr>,
     /// Device to bind to.
     pub interface: Option<&'a str>,
-    /// TTL or hop limit of what we send.
-    pub ttl: Option<u8>,
-    /// TCP MD5 key.
-    pub password: Option<&'a str>,
+    /// Keys and TTLs.
+    pub protection: &'a Protection,
 }
 
 /// A socket ready for a non-blocking `connect`.
@@ -78,12 +108,7 @@ pub struct DialOptions<'a> {
 /// [`SocketError`]: nothing is dialled with less than what was asked for.
 pub fn dialer(options: &DialOptions<'_>) -> Result<Socket, SocketError> {
     let socket = new_socket(options.remote)?;
-    if let Some(password) = options.password {
-        set_md5_key(&socket, options.remote.ip(), Some(password))?;
-    }
-    if let Some(ttl) = options.ttl {
-        set_ttl(&socket, options.remote, ttl)?;
-    }
+    protect::dialing(&socket, options.remote, options.protection)?;
     if let Some(interface) = options.interface {
         socket.bind_device(Some(interface.as_bytes())).map_err(|source| SocketError::Option {
             what: format!("bind to interface {interface}"),
@@ -146,71 +171,13 @@ pub fn set_session_options(socket: &impl AsFd, remote: SocketAddr) -> Result<(),
     dscp.map_err(|source| SocketError::Option { what: "mark packets as network control".to_owned(), source })
 }
 
-/// TTL (IPv4) or hop limit (IPv6) of outgoing packets.
-///
-/// # Errors
-/// [`SocketError::Option`].
-pub fn set_ttl(socket: &impl AsFd, remote: SocketAddr, ttl: u8) -> Result<(), SocketError> {
-    let socket = SockRef::from(socket);
-    let result = if remote.is_ipv4() {
-        socket.set_ttl_v4(u32::from(ttl))
+/// One neighbour by its address, many by their prefix.
+fn shown(neighbours: IpNet) -> String {
+    if neighbours.prefix_len() == neighbours.max_prefix_len() {
+        neighbours.addr().to_string()
     } else {
-        socket.set_unicast_hops_v6(u32::from(ttl))
-    };
-    result.map_err(|source| SocketError::Option { what: format!("set TTL {ttl}"), source })
-}
-
-/// Sets, or with `None` removes, the key for segments from and to `peer`. On a listener it holds for all connections
-/// that `peer` opens: the kernel drops unsigned ones before we see them.
-///
-/// # Errors
-/// [`SocketError::Md5TooLong`] or [`SocketError::Md5`].
-pub fn set_md5_key(socket: &impl AsFd, peer: IpAddr, password: Option<&str>) -> Result<(), SocketError> {
-    let key = password.unwrap_or_default().as_bytes();
-    if key.len() > MD5_KEY_MAX {
-        return Err(SocketError::Md5TooLong { length: key.len() });
+        neighbours.to_string()
     }
-    let address = SockAddr::from(SocketAddr::new(peer, 0));
-    let mut request = TcpMd5Sig {
-        // SAFETY: sockaddr_storage is plain data for which all zeroes is a valid value.
-        address: unsafe { mem::zeroed() },
-        flags: 0,
-        prefix_length: 0,
-        // At most 80, checked above.
-        key_length: key.len() as u16,
-        interface_index: 0,
-        key: [0; MD5_KEY_MAX],
-    };
-    request.key[..key.len()].copy_from_slice(key);
-    // SAFETY: `address` is a valid socket address of `address.len()` bytes, which is at most the size of
-    // sockaddr_storage; the two regions are different objects.
-    unsafe {
-        std::ptr::copy_nonoverlapping(
-            address.as_ptr().cast::<u8>(),
-            std::ptr::from_mut(&mut request.address).cast::<u8>(),
-            address.len() as usize,
-        );
-    }
-    // SAFETY: the descriptor is open for the duration of the borrow, and `request` has the layout of the kernel's
-    // `struct tcp_md5sig` (linux/tcp.h) and the length that is passed with it.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_MD5SIG,
-            std::ptr::from_ref(&request).cast(),
-            size_of::<TcpMd5Sig>() as libc::socklen_t,
-        )
-    };
-    if result == 0 {
-        return Ok(());
-    }
-    let source = io::Error::last_os_error();
-    // Removing a key that is not there leaves what was asked for.
-    if password.is_none() && source.raw_os_error() == Some(libc::ENOENT) {
-        return Ok(());
-    }
-    Err(SocketError::Md5 { peer, source })
 }
 
 /// What the kernel knows about a connection.
@@ -280,30 +247,24 @@ fn new_socket(address: SocketAddr) -> Result<Socket, SocketError> {
         .map_err(|source| SocketError::Option { what: "open a TCP socket".to_owned(), source })
 }
 
-/// TCP_MD5SIG_MAXKEYLEN.
-const MD5_KEY_MAX: usize = 80;
-
-/// `struct tcp_md5sig` of linux/tcp.h, which the libc crate does not have.
-#[repr(C)]
-struct TcpMd5Sig {
-    address: libc::sockaddr_storage,
-    flags: u8,
-    prefix_length: u8,
-    key_length: u16,
-    interface_index: libc::c_int,
-    key: [u8; MD5_KEY_MAX],
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
     use std::net::{Ipv4Addr, TcpStream};
     use std::time::Duration;
 
+    use bgp_core::config::Password;
+
     use super::*;
 
+    fn set_md5_key(socket: &impl AsFd, peer: IpAddr, password: Option<&str>) -> Result<(), SocketError> {
+        md5::set_key(socket, IpNet::from(peer), password)
+    }
+
     fn dial(to: SocketAddr, password: Option<&str>) -> io::Result<TcpStream> {
-        let options = DialOptions { remote: to, local: None, interface: None, ttl: Some(1), password };
+        let password = password.map(Password::new);
+        let protection = Protection { ttl: Some(1), password, ..Protection::default() };
+        let options = DialOptions { remote: to, local: None, interface: None, protection: &protection };
         let socket = dialer(&options).expect("a socket");
         socket.set_nonblocking(false)?;
         socket.connect_timeout(&SockAddr::from(to), Duration::from_millis(300))?;

@@ -5,8 +5,8 @@ use crate::fixture::{Bgpd, address, peer, router};
 #[tokio::test]
 async fn unchanged_sessions_stay_up() {
     let (a, b, c) = (address(), address(), address());
-    let config = |hold: &str| {
-        let changing = peer("b", a, b, 65002, "").replace("holdSeconds: 9", hold);
+    let config = |more: &str| {
+        let changing = peer("b", a, b, 65002, more);
         router(
             a,
             65001,
@@ -14,7 +14,7 @@ async fn unchanged_sessions_stay_up() {
             "    routes: [{prefix: 10.1.0.0/16, nextHop: 192.0.2.1}]\n",
         )
     };
-    let middle = Bgpd::start(&config("holdSeconds: 9")).await;
+    let middle = Bgpd::start(&config("")).await;
     let right = Bgpd::start(&router(b, 65002, &[peer("a", b, a, 65001, "")], "")).await;
     let left = Bgpd::start(&router(c, 65003, &[peer("a", c, a, 65001, "")], "")).await;
     for far in [&right, &left] {
@@ -31,8 +31,23 @@ async fn unchanged_sessions_stay_up() {
         .await;
     assert_eq!(middle.peer(b).await["connectionsEstablished"], 1);
 
-    // A change of one peer resets that one.
-    middle.reload(&config("holdSeconds: 12"));
+    // What is agreed on in OPENs waits for the next one.
+    middle.reload(&config("").replace("holdSeconds: 9", "holdSeconds: 12"));
+    middle
+        .wait("the change is logged", async || {
+            let log = middle.log();
+            if log.contains("(timers.holdSeconds 9 -> 12 from the next session on)") {
+                Ok(())
+            } else {
+                Err(log)
+            }
+        })
+        .await;
+    assert_eq!(middle.peer(b).await["connectionsEstablished"], 1);
+
+    // A change of one peer that the session cannot go on with resets that one.
+    let one_family = ", families: [ipv4-unicast]";
+    middle.reload(&config(one_family));
     middle
         .wait("the changed session came back", async || {
             let row = middle.peer(b).await;
@@ -49,10 +64,14 @@ async fn unchanged_sessions_stay_up() {
         (&1.into(), &0.into()),
         "{row:#}"
     );
-    assert!(middle.log().contains("main/b: session reset (timers.holdSeconds 9 -> 12)"), "{}", middle.log());
+    assert!(
+        middle.log().contains(r#"main/b: session reset (families none -> ["ipv4-unicast"])"#),
+        "{}",
+        middle.log()
+    );
 
     // Routes come and go without touching any session.
-    let more = config("holdSeconds: 12").replace(
+    let more = config(one_family).replace(
         "[{prefix: 10.1.0.0/16, nextHop: 192.0.2.1}]",
         "[{prefix: 10.9.0.0/16, nextHop: 192.0.2.1}]",
     );

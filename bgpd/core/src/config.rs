@@ -6,7 +6,6 @@
 //! Invariant: a [`SpeakerConfig`] can be applied whole. Whatever could be refused was refused when it was made, with the
 //! peer and the field named.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -17,6 +16,10 @@ use hashbrown::HashSet;
 use ipnet::IpNet;
 
 use crate::policy::Policy;
+
+mod security;
+
+pub use security::{AoAlgorithm, AoKey, Password, Protection, TcpAo};
 
 /// One BGP speaker, not looked at yet.
 #[derive(Clone, Debug)]
@@ -91,8 +94,12 @@ pub struct PeerConfig {
     pub timers: Timers,
     /// TTL of an external session. Absent: 1, the neighbour is directly connected.
     pub multihop: Option<u8>,
+    /// TTL security (RFC 5082): the neighbour is at most this many hops away. Not together with [`PeerConfig::multihop`].
+    pub ttl_security: Option<u8>,
     /// TCP MD5 password (RFC 2385).
     pub password: Option<Password>,
+    /// TCP-AO keys (RFC 5925). Not together with [`PeerConfig::password`].
+    pub tcp_ao: Option<TcpAo>,
     /// Graceful restart (RFC 4724). Absent: the capability is not sent.
     pub graceful_restart: Option<GracefulRestart>,
     /// Families to negotiate.
@@ -125,7 +132,9 @@ impl PeerConfig {
             description: None,
             timers: Timers::default(),
             multihop: None,
+            ttl_security: None,
             password: None,
+            tcp_ao: None,
             graceful_restart: None,
             families: FamilySet::ALL,
             add_path: AddPath::default(),
@@ -133,16 +142,6 @@ impl PeerConfig {
             export: None,
             max_prefixes: None,
             route_reflector_client: false,
-        }
-    }
-
-    /// TTL of packets to this neighbour. `None`: the system's own, for internal peers and those that may be internal.
-    #[must_use]
-    pub fn ttl(&self, local_asn: u32) -> Option<u8> {
-        match self.remote_asn {
-            Some(remote) if remote == local_asn => None,
-            Some(_) => Some(self.multihop.unwrap_or(1)),
-            None => self.multihop,
         }
     }
 }
@@ -206,33 +205,6 @@ pub enum PathsSent {
     All,
     /// The best so many, at least one.
     Best(u8),
-}
-
-/// A password that prints as asterisks.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(Arc<str>);
-
-impl Password {
-    /// Longest key that Linux takes for TCP MD5.
-    pub const MAX_LEN: usize = 80;
-
-    /// Wraps a password.
-    #[must_use]
-    pub fn new(password: impl Into<Arc<str>>) -> Self {
-        Self(password.into())
-    }
-
-    /// The password itself, for the socket option only.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("********")
-    }
 }
 
 /// A route that the speaker originates.
@@ -441,6 +413,29 @@ pub enum PeerFault {
     /// TTL 0.
     #[error("multihop TTL 0 reaches nobody; use 1 to 255")]
     Multihop,
+    /// TTL security 0.
+    #[error("TTL security of 0 hops accepts nobody; use 1 for a neighbour on the same link, up to 255")]
+    TtlSecurity,
+    /// RFC 5082 sends 255 and expects it; multihop sends less.
+    #[error("TTL security and multihop exclude each other; write the number of hops as TTL security only")]
+    TtlSecurityAndMultihop,
+    /// One connection is signed in one way.
+    #[error("a TCP MD5 password and TCP-AO keys exclude each other; remove one")]
+    PasswordAndTcpAo,
+    /// TCP-AO without a key.
+    #[error("TCP-AO needs at least one key")]
+    NoAoKey,
+    /// Two keys with one identifier.
+    #[error("two TCP-AO keys have {0} ID {1}; every key needs its own")]
+    DuplicateAoKey(&'static str, u8),
+    /// Empty, or longer than the kernel takes.
+    #[error("the secret of the TCP-AO key with send ID {id} has {length} octets; use 1 to {max}", max = Password::MAX_LEN)]
+    AoSecretLength {
+        /// Which key.
+        id: u8,
+        /// How long.
+        length: usize,
+    },
     /// RFC 4456 is about internal peers.
     #[error("route reflector clients must be internal peers (ASN {local}), this one has ASN {remote}")]
     ClientNotInternal {
@@ -515,6 +510,39 @@ fn check_peer(speaker: &SpeakerSettings, peer: &PeerConfig) -> Result<(), PeerFa
     }
     if peer.max_prefixes == Some(0) {
         return Err(PeerFault::MaxPrefixes);
+    }
+    check_security(peer)
+}
+
+fn check_security(peer: &PeerConfig) -> Result<(), PeerFault> {
+    if let Some(hops) = peer.ttl_security {
+        if hops == 0 {
+            return Err(PeerFault::TtlSecurity);
+        }
+        if peer.multihop.is_some() {
+            return Err(PeerFault::TtlSecurityAndMultihop);
+        }
+    }
+    let Some(tcp_ao) = &peer.tcp_ao else { return Ok(()) };
+    if peer.password.is_some() {
+        return Err(PeerFault::PasswordAndTcpAo);
+    }
+    if tcp_ao.keys.is_empty() {
+        return Err(PeerFault::NoAoKey);
+    }
+    for (position, key) in tcp_ao.keys.iter().enumerate() {
+        let length = key.secret.expose().len();
+        if !(1..=Password::MAX_LEN).contains(&length) {
+            return Err(PeerFault::AoSecretLength { id: key.send_id, length });
+        }
+        for other in tcp_ao.keys.iter().take(position) {
+            if other.send_id == key.send_id {
+                return Err(PeerFault::DuplicateAoKey("send", key.send_id));
+            }
+            if other.recv_id == key.recv_id {
+                return Err(PeerFault::DuplicateAoKey("receive", key.recv_id));
+            }
+        }
     }
     Ok(())
 }

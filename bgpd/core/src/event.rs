@@ -13,7 +13,7 @@ use std::time::Duration;
 use bgp_wire::{Family, FamilySet, Notification, cease};
 use bytes::Bytes;
 
-use crate::config::Password;
+use crate::config::Protection;
 use crate::gr::helper::SweepCause;
 use crate::ids::{ConnId, PeerId};
 use crate::reason::Reason;
@@ -34,6 +34,16 @@ pub enum Action {
         /// The connection. It may already be gone.
         conn: ConnId,
     },
+    /// Give a connection other keys and TTLs, while it goes on. If that cannot be done, it must end:
+    /// [`crate::Speaker::handle_closed`] with the reason.
+    Protect {
+        /// The connection. It may already be gone.
+        conn: ConnId,
+        /// What it had.
+        before: Protection,
+        /// What it needs from now on.
+        after: Protection,
+    },
 }
 
 /// A connection to dial.
@@ -49,10 +59,8 @@ pub struct Connect {
     pub local: Option<IpAddr>,
     /// On which interface. It is the scope of a link-local `remote`.
     pub interface: Option<Arc<str>>,
-    /// TTL of outgoing packets. Absent: the system's own (internal peers).
-    pub ttl: Option<u8>,
-    /// TCP MD5 password. A password that cannot be set must fail the dial.
-    pub password: Option<Password>,
+    /// Keys and TTLs. What cannot be set must fail the dial.
+    pub protection: Protection,
 }
 
 /// Octets to send on one connection, whole messages in order.
@@ -354,129 +362,4 @@ pub enum EventKind {
         /// In which family.
         family: Family,
     },
-}
-
-/// What a new configuration did to one peer. Peers it did nothing to are not listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigChange {
-    /// Which peer.
-    pub peer: PeerId,
-    /// Its name.
-    pub name: Arc<str>,
-    /// What was done.
-    pub effect: ConfigEffect,
-}
-
-/// How far a changed configuration reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConfigEffect {
-    /// The peer is new.
-    Added,
-    /// The peer is gone.
-    Removed,
-    /// The session was closed and starts again, because of these fields.
-    Reset(Vec<ConfigField>),
-    /// The session stays; routes were evaluated again or a value shown, because of these fields.
-    Kept(Vec<ConfigField>),
-}
-
-/// A field of the configuration that changed.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum ConfigField {
-    /// Our ASN.
-    LocalAsn,
-    /// Our BGP Identifier.
-    RouterId,
-    /// The peer's address.
-    Address,
-    /// The peer's ASN.
-    RemoteAsn,
-    /// The port to dial.
-    Port,
-    /// Our address.
-    LocalAddress,
-    /// The interface.
-    Interface,
-    /// Whether we dial.
-    Passive,
-    /// Whether the peer is shut down.
-    Shutdown,
-    /// The description.
-    Description,
-    /// The hold time.
-    HoldTime,
-    /// The keepalive time.
-    KeepaliveTime,
-    /// The connect retry time.
-    ConnectRetryTime,
-    /// The TTL.
-    Multihop,
-    /// The password.
-    Password,
-    /// Graceful restart parameters.
-    GracefulRestart,
-    /// The families.
-    Families,
-    /// Which paths are sent and taken: a session that would have agreed on the same anyway goes on.
-    AddPath,
-    /// The import policy.
-    ImportPolicy,
-    /// The export policy.
-    ExportPolicy,
-    /// The prefix limit.
-    MaxPrefixes,
-    /// Whether the peer is our route reflector client.
-    RouteReflectorClient,
-}
-
-impl ConfigField {
-    /// Whether a session cannot go on when this field changes.
-    #[must_use]
-    pub const fn needs_reset(self) -> bool {
-        !matches!(
-            self,
-            Self::Description
-                | Self::ConnectRetryTime
-                | Self::KeepaliveTime
-                | Self::ImportPolicy
-                | Self::ExportPolicy
-                | Self::MaxPrefixes
-                | Self::Passive
-        )
-    }
-
-    /// The field's name, as in the intent.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::LocalAsn => "localASN",
-            Self::RouterId => "routerID",
-            Self::Address => "address",
-            Self::RemoteAsn => "peerASN",
-            Self::Port => "port",
-            Self::LocalAddress => "localAddress",
-            Self::Interface => "interface",
-            Self::Passive => "passive",
-            Self::Shutdown => "shutdown",
-            Self::Description => "description",
-            Self::HoldTime => "timers.holdSeconds",
-            Self::KeepaliveTime => "timers.keepaliveSeconds",
-            Self::ConnectRetryTime => "timers.connectRetrySeconds",
-            Self::Multihop => "ebgpMultihop",
-            Self::Password => "password",
-            Self::GracefulRestart => "gracefulRestart",
-            Self::Families => "families",
-            Self::AddPath => "addPath",
-            Self::ImportPolicy => "import",
-            Self::ExportPolicy => "export",
-            Self::MaxPrefixes => "maxPrefixes",
-            Self::RouteReflectorClient => "routeReflectorClient",
-        }
-    }
-}
-
-impl fmt::Display for ConfigField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
-    }
 }

@@ -25,6 +25,7 @@ mod gr;
 mod ids;
 pub mod policy;
 mod reason;
+mod reconfigure;
 pub mod rib;
 mod session;
 mod speaker;
@@ -34,12 +35,13 @@ mod view;
 pub use bgp_wire as wire;
 
 pub use event::{
-    AcceptRefusal, Action, CloseReason, Command, CommandRefusal, ConfigChange, ConfigEffect, ConfigField,
-    Connect, Endpoints, Event, EventKind, SEND_QUEUE_LEN, Transmit,
+    AcceptRefusal, Action, CloseReason, Command, CommandRefusal, Connect, Endpoints, Event, EventKind,
+    SEND_QUEUE_LEN, Transmit,
 };
 pub use gr::helper::SweepCause;
 pub use ids::{ConnId, PeerId};
 pub use reason::Reason;
+pub use reconfigure::{ConfigChange, ConfigEffect, ConfigField, Cost};
 pub use session::State;
 pub use speaker::Speaker;
 pub use time::Time;

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use bgp_wire::{Notification, cease};
 
-use crate::event::{CloseReason, ConfigField};
+use crate::event::CloseReason;
+use crate::reconfigure::ConfigField;
 
 /// Why a session changed its state.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,9 +11,10 @@ use std::time::Duration;
 use bgp_wire::{Capability, FamilySet, Notification};
 
 use crate::config::PeerConfig;
-use crate::event::{ConfigField, Endpoints};
+use crate::event::Endpoints;
 use crate::ids::PeerId;
 use crate::reason::Reason;
+use crate::reconfigure::ConfigField;
 use crate::session::State;
 use crate::time::Time;
 

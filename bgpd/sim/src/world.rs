@@ -304,7 +304,15 @@ impl World {
             .map_err(|error| self.failure(format!("settings of node {node}: {error}")))?;
         let now = self.now;
         if let Some(speaker) = &mut self.nodes[node].speaker {
+            let planned = speaker.plan_config(&config);
             let changes = speaker.handle_config(config, now);
+            // Only a new peer's number is not known before.
+            let effects = |changes: &[bgp_core::ConfigChange]| -> Vec<_> {
+                changes.iter().map(|change| (change.name.clone(), change.effect.clone())).collect()
+            };
+            if effects(&planned) != effects(&changes) {
+                return Err(self.failure(format!("node {node} planned {planned:?} and did {changes:?}")));
+            }
             self.note(format_args!("node {node} is configured: {changes:?}"));
         }
         self.drive(node)
@@ -404,6 +412,8 @@ impl World {
                 match action {
                     Action::Connect(connect) => self.dial(node, connect),
                     Action::Close { conn } => self.close(node, conn),
+                    // Virtual links have neither keys nor hops.
+                    Action::Protect { .. } => {}
                 }
                 continue;
             }

@@ -51,8 +51,7 @@ pub(super) async fn dial(connect: Connect) -> Result<TcpStream, Arc<str>> {
         remote,
         local: connect.local,
         interface: connect.interface.as_deref(),
-        ttl: connect.ttl,
-        password: connect.password.as_ref().map(|password| password.expose()),
+        protection: &connect.protection,
     })
     .map_err(|error| fail(error.to_string()))?;
     let socket = TcpSocket::from_std_stream(socket.into());

@@ -1,20 +1,22 @@
-//! Where an instance accepts connections, and the TCP MD5 keys (RFC 2385) that must be in place before it does.
+//! Where an instance accepts connections, and the keys (RFC 2385, RFC 5925) that must be in place before it does.
 //!
-//! Invariant: a neighbour with a password whose key the kernel did not take is never accepted (fail closed); a socket
-//! that cannot be opened is tried again and named, and does not stop the others; a port that is not wanted any more is free
-//! at once.
+//! Invariant: a neighbour with a key that the kernel did not take is never accepted (fail closed), nor is a connection that
+//! came in before its neighbour had one; a socket that cannot be opened is tried again and named, and does not stop the
+//! others; a port that is not wanted any more is free at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_core::config::{Password, SpeakerConfig};
+use bgp_core::config::{Password, PeerConfig, SpeakerConfig, TcpAo};
+use ipnet::IpNet;
 use socket2::{SockRef, Socket};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use crate::sockopt::{self, SocketError};
+use crate::sockopt::{self, SocketError, ao, md5};
 
 /// How long to wait before a socket is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -24,11 +26,72 @@ const RETRY: Duration = Duration::from_secs(2);
 pub struct Listeners {
     wanted: Vec<SocketAddr>,
     open: Vec<Listener>,
-    keys: HashMap<IpAddr, Password>,
+    keys: BTreeMap<IpNet, Key>,
     /// Neighbours whose key is missing, and why.
-    unprotected: HashMap<IpAddr, String>,
+    unprotected: HashMap<IpNet, String>,
     retry_at: Option<Instant>,
     failures: Vec<ListenFailure>,
+}
+
+/// How connections of some neighbours are signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Key {
+    Md5(Password),
+    Ao(TcpAo),
+}
+
+impl Key {
+    fn of(peer: &PeerConfig) -> Option<Self> {
+        let ao = peer.tcp_ao.clone().map(Self::Ao);
+        ao.or_else(|| peer.password.clone().map(Self::Md5))
+    }
+
+    fn set(&self, socket: &impl AsFd, neighbours: IpNet) -> Result<(), SocketError> {
+        match self {
+            Self::Md5(password) => md5::set_key(socket, neighbours, Some(password.expose())),
+            Self::Ao(keys) => ao::set_keys(socket, neighbours, keys),
+        }
+    }
+
+    fn remove(&self, socket: &impl AsFd, neighbours: IpNet) -> Result<(), SocketError> {
+        match self {
+            Self::Md5(_) => md5::set_key(socket, neighbours, None),
+            Self::Ao(keys) => ao::remove_keys(socket, neighbours, keys),
+        }
+    }
+
+    /// Makes a listener that has `before` have this one.
+    fn replace(&self, socket: &impl AsFd, neighbours: IpNet, before: &Self) -> Result<(), SocketError> {
+        match (before, self) {
+            (before, now) if before == now => Ok(()),
+            (Self::Md5(_), Self::Md5(password)) => md5::set_key(socket, neighbours, Some(password.expose())),
+            (Self::Ao(before), Self::Ao(now)) => ao::change_keys(socket, neighbours, before, now, false),
+            (before, now) => {
+                before.remove(socket, neighbours)?;
+                now.set(socket, neighbours)
+            }
+        }
+    }
+}
+
+/// What a new configuration did to the listening sockets.
+#[derive(Debug, Default)]
+pub struct Reconfigured {
+    /// Sockets opened now.
+    pub opened: Vec<Listener>,
+    /// Connections that waited on open sockets while keys were added: they have to be admitted or refused now.
+    pub waiting: Vec<(TcpStream, SocketAddr)>,
+    /// Neighbours that must sign from now on and did not have to before.
+    newly_signed: Vec<IpNet>,
+}
+
+impl Reconfigured {
+    /// Whether a connection that waited was opened by a neighbour that did not have to sign then and has to now.
+    #[must_use]
+    pub fn is_unsigned(&self, neighbour: IpAddr) -> bool {
+        let neighbour = neighbour.to_canonical();
+        self.newly_signed.iter().any(|net| net.contains(&neighbour))
+    }
 }
 
 /// One listening socket.
@@ -57,38 +120,77 @@ impl Listener {
             tracing::warn!(listener = %self.address, %error, "the port stays taken until somebody connects");
         }
     }
+
+    fn holds(&self, neighbours: IpNet) -> bool {
+        neighbours.addr().is_ipv4() == self.address.is_ipv4()
+    }
+
+    /// Takes every connection that the kernel has accepted so far. A key holds for what comes in after it was set: what
+    /// waited before is told apart by being here.
+    fn drain(&self, into: &mut Vec<(TcpStream, SocketAddr)>) {
+        let socket = SockRef::from(&*self.socket);
+        // The queue is bounded by the kernel; so many at once are looked at and no more.
+        for _ in 0..sockopt::BACKLOG {
+            let Ok((stream, remote)) = socket.accept() else { return };
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream.into()));
+            if let (Ok(stream), Some(remote)) = (stream, remote.as_socket()) {
+                into.push((stream, remote));
+            }
+        }
+    }
 }
 
 impl Listeners {
-    /// Follows a new configuration: closes what is not wanted, sets keys, opens what is. Returns the sockets opened now.
+    /// Follows a new configuration: closes what is not wanted, sets keys, opens what is.
     pub fn configure(
         &mut self,
         wanted: &[SocketAddr],
         speaker: &SpeakerConfig,
         now: Instant,
-    ) -> Vec<Listener> {
+    ) -> Reconfigured {
         self.wanted = wanted.to_vec();
         for gone in self.open.extract_if(.., |listener| !wanted.contains(&listener.address)) {
             gone.shut();
         }
-        let passwords: HashMap<IpAddr, Password> =
-            speaker.peers.iter().filter_map(|peer| Some((peer.address, peer.password.clone()?))).collect();
-        self.unprotected.clear();
-        for listener in &self.open {
-            for gone in self.keys.keys().filter(|address| !passwords.contains_key(address)) {
-                if gone.is_ipv4() == listener.address.is_ipv4() {
-                    // The neighbour stays locked out until the key is gone; that is the safe side.
-                    if let Err(error) = sockopt::set_md5_key(&listener.socket, *gone, None) {
-                        tracing::warn!(peer = %gone, listener = %listener.address, %error, "the old TCP MD5 key stays on the listener");
-                    }
-                }
+        let before = std::mem::replace(&mut self.keys, keys(speaker));
+        let locked_out = std::mem::take(&mut self.unprotected);
+        for listener in self.open.clone() {
+            self.change_keys(&listener, &before, &locked_out);
+        }
+        let newly_signed: Vec<IpNet> =
+            self.keys.keys().filter(|net| !before.contains_key(*net)).copied().collect();
+        let mut waiting = Vec::new();
+        if !newly_signed.is_empty() {
+            self.open.iter().for_each(|listener| listener.drain(&mut waiting));
+        }
+        Reconfigured { opened: self.open_missing(now), waiting, newly_signed }
+    }
+
+    fn change_keys(
+        &mut self,
+        listener: &Listener,
+        before: &BTreeMap<IpNet, Key>,
+        locked_out: &HashMap<IpNet, String>,
+    ) {
+        let socket = &listener.socket;
+        for (net, key) in before.iter().filter(|(net, _)| listener.holds(**net)) {
+            if !self.keys.contains_key(net)
+                // The neighbour stays locked out until the key is gone; that is the safe side.
+                && let Err(error) = key.remove(socket, *net)
+            {
+                tracing::warn!(peer = %net, listener = %listener.address, %error, "the old key stays on the listener");
             }
         }
-        self.keys = passwords;
-        for listener in self.open.clone() {
-            self.protect(&listener.socket, listener.address);
+        for (net, key) in self.keys.iter().filter(|(net, _)| listener.holds(**net)) {
+            let result = match before.get(net) {
+                Some(old) if !locked_out.contains_key(net) => key.replace(socket, *net, old),
+                _ => key.set(socket, *net),
+            };
+            if let Err(error) = result {
+                tracing::error!(peer = %net, listener = %listener.address, %error, "connections from this peer are refused");
+                self.unprotected.insert(*net, error.to_string());
+            }
         }
-        self.open_missing(now)
     }
 
     /// Tries sockets that could not be opened before. Returns those that could now.
@@ -105,7 +207,9 @@ impl Listeners {
     /// Why connections from this neighbour must not be accepted, if that is so.
     #[must_use]
     pub fn locked_out(&self, neighbour: IpAddr) -> Option<&str> {
-        self.unprotected.get(&neighbour).map(String::as_str)
+        let neighbour = neighbour.to_canonical();
+        let (_, why) = self.unprotected.iter().find(|(net, _)| net.contains(&neighbour))?;
+        Some(why)
     }
 
     /// Sockets that are wanted and not open.
@@ -164,17 +268,19 @@ impl Listeners {
         Ok(Listener { address, socket: Arc::new(socket) })
     }
 
-    fn protect(&mut self, socket: &impl std::os::fd::AsFd, address: SocketAddr) {
-        for (peer, password) in &self.keys {
-            if peer.is_ipv4() != address.is_ipv4() {
-                continue;
-            }
-            if let Err(error) = sockopt::set_md5_key(socket, *peer, Some(password.expose())) {
-                tracing::error!(%peer, listener = %address, %error, "connections from this peer are refused");
-                self.unprotected.insert(*peer, error.to_string());
+    fn protect(&mut self, socket: &impl AsFd, address: SocketAddr) {
+        for (net, key) in self.keys.iter().filter(|(net, _)| net.addr().is_ipv4() == address.is_ipv4()) {
+            if let Err(error) = key.set(socket, *net) {
+                tracing::error!(peer = %net, listener = %address, %error, "connections from this peer are refused");
+                self.unprotected.insert(*net, error.to_string());
             }
         }
     }
+}
+
+/// The key of each neighbour that has one.
+fn keys(speaker: &SpeakerConfig) -> BTreeMap<IpNet, Key> {
+    speaker.peers.iter().filter_map(|peer| Some((IpNet::from(peer.address), Key::of(peer)?))).collect()
 }
 
 fn into_tokio(socket: Socket, address: SocketAddr) -> Result<TcpListener, SocketError> {
@@ -205,7 +311,7 @@ mod tests {
         sockopt::listen(&first, address).expect("a listener");
         let mut listeners = Listeners::default();
         let now = Instant::now();
-        assert!(listeners.configure(&[address], &speaker(None), now).is_empty());
+        assert!(listeners.configure(&[address], &speaker(None), now).opened.is_empty());
         assert!(listeners.failures()[0].reason.contains("listen on"), "{:?}", listeners.failures());
         assert!(listeners.retry(now).is_empty(), "not before its time");
         drop(first);
@@ -218,7 +324,7 @@ mod tests {
         let mut listeners = Listeners::default();
         let now = Instant::now();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let opened = listeners.configure(&[any], &speaker(Some("secret")), now);
+        let opened = listeners.configure(&[any], &speaker(Some("secret")), now).opened;
         assert_eq!(opened.len(), 1);
         assert!(listeners.locked_out(IpAddr::V4(Ipv4Addr::LOCALHOST)).is_none());
         assert!(listeners.is_open(&opened[0]));
@@ -231,19 +337,35 @@ mod tests {
         let mut listeners = Listeners::default();
         let now = Instant::now();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let opened = listeners.configure(&[any], &speaker(None), now).remove(0);
+        let opened = listeners.configure(&[any], &speaker(None), now).opened.remove(0);
         let address = opened.socket.local_addr().expect("bound");
         let waiting = tokio::spawn(async move { opened.socket.accept().await.map(drop) });
         tokio::task::yield_now().await;
         listeners.configure(&[], &speaker(None), now);
         assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
         assert_eq!(
-            listeners.configure(&[address], &speaker(None), now).len(),
+            listeners.configure(&[address], &speaker(None), now).opened.len(),
             1,
             "{:?}",
             listeners.failures()
         );
         let woken = tokio::time::timeout(Duration::from_secs(5), waiting).await;
         assert!(woken.expect("woken").expect("no panic").is_err());
+    }
+
+    #[tokio::test]
+    async fn what_came_in_before_a_key_is_told_from_what_comes_after() {
+        let mut listeners = Listeners::default();
+        let now = Instant::now();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let opened = listeners.configure(&[any], &speaker(None), now).opened.remove(0);
+        let address = opened.socket.local_addr().expect("bound");
+        // Accepted by the kernel and not yet by us.
+        let _unsigned = std::net::TcpStream::connect(address).expect("nobody asks for a key yet");
+        let changed = listeners.configure(&[any], &speaker(Some("secret")), now);
+        assert_eq!(changed.waiting.len(), 1, "it is not left for later, when it would look like any other");
+        assert!(changed.is_unsigned(changed.waiting[0].1.ip()));
+        let again = listeners.configure(&[any], &speaker(Some("other")), now);
+        assert!(again.waiting.is_empty() && !again.is_unsigned(IpAddr::V4(Ipv4Addr::LOCALHOST)));
     }
 }

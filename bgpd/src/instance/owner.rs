@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bgp_core::config::Protection;
 use bgp_core::{
     Action, CloseReason, Command, ConfigChange, ConnId, Connect, PeerId, SEND_QUEUE_LEN, Speaker,
 };
@@ -104,7 +105,8 @@ impl Owner {
             let instance = &*config.speaker.name;
             tracing::info!(instance, "graceful restart: routes are advertised when all are known again");
         }
-        owner.listen(&config);
+        let changed = owner.listeners.configure(&config.listen, &config.speaker, Instant::now());
+        owner.accept_from(changed.opened);
         owner.pump();
         owner
     }
@@ -173,15 +175,20 @@ impl Owner {
     }
 
     fn configure(&mut self, config: InstanceConfig) -> Vec<ConfigChange> {
-        self.listen(&config);
+        let mut listening = self.listeners.configure(&config.listen, &config.speaker, Instant::now());
+        self.accept_from(std::mem::take(&mut listening.opened));
         let changes = self.speaker.handle_config(config.speaker, self.clock.now());
+        for (stream, remote) in std::mem::take(&mut listening.waiting) {
+            if listening.is_unsigned(remote.ip()) {
+                let instance = &*self.speaker.config().name;
+                tracing::warn!(instance, %remote, "connection refused: it came in unsigned, just before its key was set");
+                self.counters.refused("unsigned");
+            } else {
+                self.admit(stream, remote);
+            }
+        }
         self.counters.keep_only(|peer| self.speaker.peer(peer).is_some());
         changes
-    }
-
-    fn listen(&mut self, config: &InstanceConfig) {
-        let opened = self.listeners.configure(&config.listen, &config.speaker, Instant::now());
-        self.accept_from(opened);
     }
 
     fn stop(&mut self, mode: StopMode) {
@@ -378,7 +385,7 @@ impl Owner {
         let instance = Arc::clone(&self.speaker.config().name);
         if let Some(reason) = self.listeners.locked_out(remote.ip()) {
             tracing::warn!(%instance, %remote, reason, "connection refused");
-            self.counters.refused("md5-key-not-set");
+            self.counters.refused("key-not-set");
             return;
         }
         let Ok(local) = stream.local_addr() else { return };
@@ -390,13 +397,19 @@ impl Owner {
         let scope = scope_name(remote);
         let now = self.clock.now();
         match self.speaker.handle_accepted(conn, endpoints(local, remote), scope.as_deref(), now) {
-            Ok(peer) => {
-                if let Err(error) = self.set_ttl(peer, &stream, remote) {
-                    tracing::warn!(%remote, %error, "the session uses the system's TTL");
+            // Before anything is read from it.
+            Ok(peer) => match self.protect(peer, &stream, remote) {
+                Ok(()) => {
+                    self.connections.insert(conn, Connection::new(stream));
+                    self.wait_readable(conn);
                 }
-                self.connections.insert(conn, Connection::new(stream));
-                self.wait_readable(conn);
-            }
+                Err(error) => {
+                    tracing::error!(%instance, %remote, %error, "the accepted connection is closed");
+                    self.counters.refused("not-protected");
+                    let reason = CloseReason::Error(Arc::from(error.to_string()));
+                    self.speaker.handle_closed(conn, reason, now);
+                }
+            },
             Err(refusal) => {
                 tracing::info!(%instance, %remote, reason = refusal.label(), "connection refused: {refusal}");
                 self.counters.refused(refusal.label());
@@ -408,21 +421,28 @@ impl Owner {
         }
     }
 
-    /// An external session stays on the link unless it is multihop, whoever opened it.
-    fn set_ttl(
+    /// An external session stays on the link unless it is multihop, whoever opened it; keys may have changed since the
+    /// kernel accepted it.
+    fn protect(
         &self,
         peer: PeerId,
         stream: &TcpStream,
         remote: SocketAddr,
     ) -> Result<(), sockopt::SocketError> {
         let Some(view) = self.speaker.peer(peer) else { return Ok(()) };
-        let local_asn = self.speaker.config().local_asn;
-        match (view.config.multihop, view.config.remote_asn) {
-            (_, Some(asn)) if asn == local_asn => Ok(()),
-            (Some(ttl), _) => sockopt::set_ttl(stream, remote, ttl),
-            (None, Some(_)) => sockopt::set_ttl(stream, remote, 1),
-            // Internal or external is known only with the OPEN.
-            (None, None) => Ok(()),
+        let protection = view.config.protection(self.speaker.config().local_asn);
+        sockopt::protect::accepted(stream, remote, &protection)
+    }
+
+    /// Gives a live connection other keys and TTLs, or ends it.
+    fn protect_anew(&mut self, conn: ConnId, before: &Protection, after: &Protection) {
+        let Some(connection) = self.connections.get(&conn) else { return };
+        let stream = Arc::clone(connection.stream());
+        let Ok(remote) = stream.peer_addr() else { return };
+        if let Err(error) = sockopt::protect::live(&*stream, remote, before, after) {
+            let instance = &*self.speaker.config().name;
+            tracing::error!(instance, %remote, %error, "the session is closed");
+            self.closed(conn, CloseReason::Error(Arc::from(error.to_string())));
         }
     }
 
@@ -470,6 +490,7 @@ impl Owner {
             any = true;
             match action {
                 Action::Connect(connect) => self.dial(connect),
+                Action::Protect { conn, before, after } => self.protect_anew(conn, &before, &after),
                 Action::Close { conn } => {
                     // What was polled for it since `transmit` must be queued first.
                     while let Some(transmit) = self.speaker.poll_transmit(self.clock.now()) {

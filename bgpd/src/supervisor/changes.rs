@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use bgp_core::{ConfigChange, ConfigEffect, ConfigField};
+use bgp_core::{ConfigChange, ConfigEffect, ConfigField, Cost};
 use ipnet::IpNet;
 use rutter_api::control::{Change, Effect};
 use rutter_api::intent::{Instance, Route};
@@ -41,23 +41,30 @@ fn listens_differently(before: &Instance, after: &Instance) -> bool {
 
 fn of_peer(before: &Instance, after: &Instance, change: &ConfigChange) -> Change {
     let name = &*change.name;
-    let describe = |fields: &[ConfigField]| {
+    let describe = |costs: &[(ConfigField, Cost)]| {
         let old = before.peers.iter().find(|peer| peer.name == name);
         let new = after.peers.iter().find(|peer| peer.name == name);
         // An intent is always representable as JSON; if not, the field's name is enough.
         let value = |peer| serde_json::to_value(peer).unwrap_or_default();
         let (old, new) = (value(old), value(new));
-        fields.iter().map(|field| of_field(*field, before, after, &old, &new)).collect::<Vec<_>>().join(", ")
+        let words = |(field, cost): &(ConfigField, Cost)| {
+            let what = of_field(*field, before, after, &old, &new);
+            if *cost == Cost::NextSession { format!("{what} from the next session on") } else { what }
+        };
+        costs.iter().map(words).collect::<Vec<_>>().join(", ")
     };
     let (effect, reason) = match &change.effect {
         ConfigEffect::Added => (Effect::Added, String::new()),
         ConfigEffect::Removed => (Effect::Removed, String::new()),
-        ConfigEffect::Reset(fields) => (Effect::SessionReset, describe(fields)),
-        ConfigEffect::Kept(fields) => {
-            let policy = fields
-                .iter()
-                .any(|field| matches!(field, ConfigField::ImportPolicy | ConfigField::ExportPolicy));
-            (if policy { Effect::PolicyReapplied } else { Effect::SessionKept }, describe(fields))
+        ConfigEffect::Reset(_) => {
+            // What did it; the other changes come with the new session.
+            let causes: Vec<_> =
+                change.costs.iter().filter(|(_, cost)| *cost == Cost::Reset).copied().collect();
+            (Effect::SessionReset, describe(&causes))
+        }
+        ConfigEffect::Kept(_) => {
+            let soft = change.costs.iter().any(|(_, cost)| *cost == Cost::Soft);
+            (if soft { Effect::PolicyReapplied } else { Effect::SessionKept }, describe(&change.costs))
         }
     };
     Change { instance: after.name.clone(), peer: Some(name.to_owned()), effect, reason }
@@ -69,7 +76,10 @@ fn of_field(field: ConfigField, before: &Instance, after: &Instance, old: &Value
     match field {
         ConfigField::LocalAsn => format!("{label} {} -> {}", before.local_asn, after.local_asn),
         ConfigField::RouterId => format!("{label} {} -> {}", before.router_id, after.router_id),
-        ConfigField::Password | ConfigField::ImportPolicy | ConfigField::ExportPolicy => label.to_owned(),
+        ConfigField::Password
+        | ConfigField::TcpAo
+        | ConfigField::ImportPolicy
+        | ConfigField::ExportPolicy => label.to_owned(),
         _ => {
             let pointer = format!("/{}", label.replace('.', "/"));
             let show = |value: &Value| value.pointer(&pointer).map_or_else(|| "none".to_owned(), plain);
@@ -124,8 +134,9 @@ mod tests {
         );
         let fields = vec![ConfigField::HoldTime, ConfigField::Password, ConfigField::Multihop];
         let peers = [ConfigChange {
-            peer: PeerId::new(0),
+            peer: Some(PeerId::new(0)),
             name: Arc::from("t"),
+            costs: fields.iter().map(|field| (*field, Cost::Reset)).collect(),
             effect: ConfigEffect::Reset(fields),
         }];
         let texts: Vec<String> =

@@ -142,6 +142,7 @@ impl World {
                     self.dials.retain(|dial| *dial != conn);
                     self.conns.retain(|open| *open != conn);
                 }
+                Action::Protect { .. } => {}
             }
         }
         while self.speaker.poll_event().is_some() {}

@@ -73,8 +73,7 @@ impl Peer {
             remote: SocketAddr::new(self.config.address, self.config.port),
             local: self.config.local_address,
             interface: self.config.interface.clone(),
-            ttl: self.config.ttl(shared.config.local_asn),
-            password: self.config.password.clone(),
+            protection: self.config.protection(shared.config.local_asn),
         }));
     }
 

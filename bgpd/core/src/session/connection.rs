@@ -8,6 +8,7 @@ use crate::event::Endpoints;
 use crate::ids::ConnId;
 use crate::session::fsm::State;
 use crate::session::inbound::Inbound;
+use crate::session::negotiate::Offer;
 use crate::session::timers::ConnTimers;
 use crate::view::Negotiated;
 
@@ -26,6 +27,8 @@ pub(crate) struct Conn {
     pub(crate) endpoints: Option<Endpoints>,
     pub(crate) timers: ConnTimers,
     pub(crate) inbound: Inbound,
+    /// What our OPEN said. The configuration may have changed since; the peer answers to this.
+    pub(crate) offer: Option<Offer>,
     /// Set when an acceptable OPEN came in.
     pub(crate) negotiated: Option<Negotiated>,
     pub(crate) decode: DecodeContext,
@@ -42,6 +45,7 @@ impl Conn {
             endpoints,
             timers: ConnTimers::default(),
             inbound: Inbound::default(),
+            offer: None,
             negotiated: None,
             decode: DecodeContext::new(PeerKind::External),
             queued: 0,

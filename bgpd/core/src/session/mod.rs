@@ -33,6 +33,7 @@ mod receive;
 pub(crate) mod shared;
 mod timers;
 
+pub(crate) use fsm::Input as FsmInput;
 pub use fsm::State;
-pub(crate) use negotiate::keepalive_interval;
+pub(crate) use negotiate::{families_of, keepalive_interval};
 pub(crate) use peer::{Peer, Run};

@@ -122,6 +122,11 @@ pub(crate) fn add_path(
     (both(AddPathMode::receives, AddPathMode::sends), both(AddPathMode::sends, AddPathMode::receives))
 }
 
+/// Families that a peer with these capabilities can be spoken to about.
+pub(crate) fn families_of(capabilities: &[Capability]) -> FamilySet {
+    Theirs::read(capabilities).families
+}
+
 /// A third of the Hold Time, or what is configured if that is shorter (RFC 4271 §4.4); nothing without a Hold Time.
 pub(crate) fn keepalive_interval(hold_time: Duration, configured: u16) -> Duration {
     let third = hold_time / 3;

@@ -12,6 +12,7 @@ use bgp_wire::{
 };
 use bytes::Bytes;
 
+use crate::config::PeerConfig;
 use crate::event::{EventKind, SEND_QUEUE_LEN, Transmit};
 use crate::ids::ConnId;
 use crate::session::backoff::jittered;
@@ -35,7 +36,7 @@ impl Peer {
             capabilities.push(Capability::ExtendedNextHop(vec![tuple]));
         }
         capabilities.push(Capability::ExtendedMessage);
-        capabilities.extend(self.add_path_capability());
+        capabilities.extend(add_path_capability(&self.config));
         capabilities.extend(self.restart_capability(shared));
         capabilities.push(Capability::FourOctetAs(shared.config.local_asn));
         if let Some(host) = shared.config.hostname.clone() {
@@ -51,26 +52,10 @@ impl Peer {
         }
     }
 
-    /// Our ADD-PATH capability (RFC 7911 §4), if there is anything to say.
-    fn add_path_capability(&self) -> Option<Capability> {
-        let (receive, send) = self.config.add_path.offered(self.config.families);
-        let entry = |family| {
-            let mode = match (receive.contains(family), send.contains(family)) {
-                (true, true) => AddPathMode::Both,
-                (true, false) => AddPathMode::Receive,
-                (false, true) => AddPathMode::Send,
-                (false, false) => return None,
-            };
-            Some(AddPath { family, mode })
-        };
-        let entries: Vec<_> = self.config.families.iter().filter_map(entry).collect();
-        (!entries.is_empty()).then_some(Capability::AddPath(entries))
-    }
-
     /// Whether the sessions that are up or coming up would have agreed on something else about add-path, had they begun with
-    /// what is configured now.
-    pub(crate) fn add_path_differs(&self) -> bool {
-        let ours: Vec<_> = self.add_path_capability().into_iter().collect();
+    /// this configuration.
+    pub(crate) fn add_path_differs(&self, wanted: &PeerConfig) -> bool {
+        let ours: Vec<_> = add_path_capability(wanted).into_iter().collect();
         Side::BOTH.into_iter().map(|side| self.slot(side)).filter(|slot| slot.state.is_open()).any(|slot| {
             // Before the peer's OPEN ours is on the way, and the peer goes by that.
             let agreed = slot.conn.as_ref().and_then(|conn| conn.negotiated.as_ref());
@@ -87,7 +72,7 @@ impl Peer {
             asn: offer.local_asn,
             hold_time: offer.timers.hold,
             router_id: offer.router_id,
-            capabilities: offer.capabilities,
+            capabilities: offer.capabilities.clone(),
         };
         // Only the host name has no bound of its own; without it an OPEN always fits.
         let encoded = open.encode().or_else(|_| {
@@ -101,6 +86,7 @@ impl Peer {
         }
         if let Some(conn) = self.slot_mut(side).conn.as_mut() {
             conn.timers.hold = Some(now + OPEN_HOLD_TIME);
+            conn.offer = Some(offer);
         }
     }
 
@@ -203,4 +189,20 @@ impl Peer {
         self.arm_keepalive(side, shared, now);
         Some(Transmit { conn: id, bytes })
     }
+}
+
+/// Our ADD-PATH capability (RFC 7911 §4), if there is anything to say.
+fn add_path_capability(config: &PeerConfig) -> Option<Capability> {
+    let (receive, send) = config.add_path.offered(config.families);
+    let entry = |family| {
+        let mode = match (receive.contains(family), send.contains(family)) {
+            (true, true) => AddPathMode::Both,
+            (true, false) => AddPathMode::Receive,
+            (false, true) => AddPathMode::Send,
+            (false, false) => return None,
+        };
+        Some(AddPath { family, mode })
+    };
+    let entries: Vec<_> = config.families.iter().filter_map(entry).collect();
+    (!entries.is_empty()).then_some(Capability::AddPath(entries))
 }

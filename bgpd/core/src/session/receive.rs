@@ -106,7 +106,11 @@ impl Peer {
 
     fn handle_open(&mut self, side: Side, open: Open, shared: &mut Shared, now: Time) {
         self.remote_router_id = Some(open.router_id);
-        let negotiated = match negotiate(self.offer(shared), open) {
+        let sent = self.slot_mut(side).conn.as_mut().and_then(|conn| conn.offer.take());
+        let mut offer = sent.unwrap_or_else(|| self.offer(shared));
+        // The one timer that an OPEN does not carry.
+        offer.timers.keepalive = self.config.timers.keepalive;
+        let negotiated = match negotiate(offer, open) {
             Ok(negotiated) => negotiated,
             Err(refusal) => {
                 let notification = refusal.notification();

@@ -1,7 +1,9 @@
 //! From one configuration to the next: what changed, and the least that makes it so.
 //!
-//! Invariant: a peer whose configuration did not change is not touched, and a session is reset only for a field that the
-//! two speakers agreed on when it began, or that decides which connection it runs on ([`ConfigField::needs_reset`]).
+//! A plan ([`Speaker::plan_config`]) and its application read the same costs, so that what was announced is what happens.
+//!
+//! Invariant: a peer whose configuration did not change is not touched, and a session is reset only for a field whose row
+//! in [`crate::reconfigure`] says so, and then only if this session cannot be spared ([`cost_here`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +11,16 @@ use std::time::Duration;
 use bgp_wire::{Notification, cease};
 use hashbrown::HashMap;
 
-use crate::config::{PeerConfig, SpeakerConfig};
-use crate::event::{ConfigChange, ConfigEffect, ConfigField};
+use crate::config::{PeerConfig, Protection, SpeakerConfig, SpeakerSettings};
+use crate::event::Action;
 use crate::gr::restarting::Input;
 use crate::ids::PeerId;
 use crate::reason::Reason;
+use crate::reconfigure::{ConfigChange, ConfigEffect, ConfigField, Cost};
 use crate::rib::RibConfig;
+use crate::session::collision::Side;
 use crate::session::shared::Shared;
-use crate::session::{Peer, Run, keepalive_interval};
+use crate::session::{FsmInput, Peer, Run, State, families_of, keepalive_interval};
 use crate::time::Time;
 use crate::view::Order;
 
@@ -31,40 +35,64 @@ impl Speaker {
         }
     }
 
+    /// What [`Speaker::handle_config`] would do now. Nothing is changed.
+    #[must_use]
+    pub fn plan_config(&self, config: &SpeakerConfig) -> Vec<ConfigChange> {
+        let everywhere = identity_changes(&self.shared.config, config);
+        let wanted = by_name(config);
+        let mut changes = Vec::new();
+        for peer in self.peers.values().filter(|peer| !wanted.contains_key(&*peer.config.name)) {
+            changes.push(ConfigChange::of(peer, ConfigEffect::Removed, Vec::new()));
+        }
+        for peer in self.peers.values() {
+            let Some(new) = wanted.get(&*peer.config.name) else { continue };
+            let costs = costs(peer, new, &everywhere);
+            if !costs.is_empty() {
+                changes.push(ConfigChange::of(peer, effect(peer, &costs), costs));
+            }
+        }
+        for peer in &config.peers {
+            if !self.peers.values().any(|known| known.config.name == peer.name) {
+                let name = Arc::clone(&peer.name);
+                changes.push(ConfigChange {
+                    peer: None,
+                    name,
+                    effect: ConfigEffect::Added,
+                    costs: Vec::new(),
+                });
+            }
+        }
+        changes
+    }
+
     pub(super) fn apply(&mut self, mut config: SpeakerConfig, now: Time) -> Vec<ConfigChange> {
         let routes = config.take_routes();
         let old = std::mem::replace(&mut self.shared.config, config);
         let config = self.shared.config.clone();
-        let mut everywhere = Vec::new();
-        if old.local_asn != config.local_asn {
-            everywhere.push(ConfigField::LocalAsn);
-        }
-        if old.router_id != config.router_id {
-            everywhere.push(ConfigField::RouterId);
-        }
-        let wanted: HashMap<&str, &PeerConfig, foldhash::fast::FixedState> =
-            config.peers.iter().map(|peer| (&*peer.name, peer)).collect();
+        let everywhere = identity_changes(&old, &config);
+        let wanted = by_name(&config);
         let mut changes = Vec::new();
         // What goes away goes first: an address may have moved from one peer to another. Sessions that have to end do so
         // before the RIB learns who we are now.
         let ids: Vec<_> = self.peers.keys().copied().collect();
         for id in &ids {
-            let known = self.peers.get(id).map(|peer| Arc::clone(&peer.config.name));
-            if let Some(name) = known.filter(|name| !wanted.contains_key(&**name)) {
+            let Some(peer) = self.peers.get(id) else { continue };
+            if !wanted.contains_key(&*peer.config.name) {
+                changes.push(ConfigChange::of(peer, ConfigEffect::Removed, Vec::new()));
                 self.remove_peer(*id, now);
-                changes.push(ConfigChange { peer: *id, name, effect: ConfigEffect::Removed });
             }
         }
         for id in &ids {
             let Some(peer) = self.peers.get_mut(id) else { continue };
             let Some(new) = wanted.get(&*peer.config.name) else { continue };
-            let mut fields = everywhere.clone();
-            fields.extend(differences(&peer.config, new));
-            if fields.is_empty() {
+            let costs = costs(peer, new, &everywhere);
+            if costs.is_empty() {
                 continue;
             }
-            let effect = self.change_peer(*id, (*new).clone(), fields, now);
-            changes.extend(effect);
+            let before = peer.config.protection(old.local_asn);
+            let change = ConfigChange::of(peer, effect(peer, &costs), costs);
+            change_peer(peer, (*new).clone(), &change, &before, &mut self.shared, now);
+            changes.push(change);
         }
         self.shared.rib.set_config(rib_config(&config), now);
         self.shared.rib.set_local_routes(routes, now);
@@ -72,8 +100,8 @@ impl Speaker {
             self.peers.values().map(|peer| Arc::clone(&peer.config.name)).collect();
         for peer in config.peers.iter().filter(|peer| !names.contains(&peer.name)) {
             let name = Arc::clone(&peer.name);
-            let peer = self.add_peer(peer.clone(), now);
-            changes.push(ConfigChange { peer, name, effect: ConfigEffect::Added });
+            let peer = Some(self.add_peer(peer.clone(), now));
+            changes.push(ConfigChange { peer, name, effect: ConfigEffect::Added, costs: Vec::new() });
         }
         changes
     }
@@ -102,52 +130,140 @@ impl Speaker {
             self.shared.wake.remove(&(at, id));
         }
     }
+}
 
-    fn change_peer(
-        &mut self,
-        id: PeerId,
-        new: PeerConfig,
-        fields: Vec<ConfigField>,
-        now: Time,
-    ) -> Option<ConfigChange> {
-        let peer = self.peers.get_mut(&id)?;
-        let shared = &mut self.shared;
-        let name = Arc::clone(&new.name);
-        let changed = |field| fields.contains(&field);
-        let had_session = peer.state().is_open();
-        peer.config = new;
-        let same_paths = !peer.add_path_differs();
-        let resets =
-            fields.iter().any(|field| field.needs_reset() && !(*field == ConfigField::AddPath && same_paths));
-        let order = Order::Configured { fields: fields.clone(), reset: resets && had_session };
-        peer.history.record_order(now, order);
-        if changed(ConfigField::Shutdown) && peer.config.shutdown {
-            peer.run = Run::Shutdown;
-        } else if peer.run == Run::Shutdown && !peer.config.shutdown
-            || peer.run == Run::PrefixLimit && (changed(ConfigField::MaxPrefixes) || resets)
-        {
-            peer.run = Run::Enabled;
-        }
-        if resets {
-            let (subcode, reason) = if peer.run == Run::Shutdown {
-                (cease::ADMINISTRATIVE_SHUTDOWN, Reason::AdminShutdown { text: None })
-            } else {
-                (cease::OTHER_CONFIGURATION_CHANGE, Reason::ConfigChanged(fields.clone()))
-            };
-            peer.forgive();
-            peer.stop(&reason, &Notification::cease(subcode, None), shared, now);
-        } else {
-            soften(peer, &fields, shared, now);
-        }
-        // Whatever was being waited for belongs to the old configuration.
-        if !had_session && (resets || changed(ConfigField::Passive) || changed(ConfigField::MaxPrefixes)) {
-            peer.restart(shared, now);
-        }
-        note_wake(peer, shared);
-        let effect =
-            if resets && had_session { ConfigEffect::Reset(fields) } else { ConfigEffect::Kept(fields) };
-        Some(ConfigChange { peer: id, name, effect })
+impl ConfigChange {
+    fn of(peer: &Peer, effect: ConfigEffect, costs: Vec<(ConfigField, Cost)>) -> Self {
+        Self { peer: Some(peer.id), name: Arc::clone(&peer.config.name), effect, costs }
     }
+}
+
+fn change_peer(
+    peer: &mut Peer,
+    new: PeerConfig,
+    change: &ConfigChange,
+    before: &Protection,
+    shared: &mut Shared,
+    now: Time,
+) {
+    let causes: Vec<ConfigField> =
+        change.costs.iter().filter(|(_, cost)| *cost == Cost::Reset).map(|(field, _)| *field).collect();
+    let fields: Vec<ConfigField> = change.costs.iter().map(|(field, _)| *field).collect();
+    let changed = |field| fields.contains(&field);
+    let had_session = peer.state().is_open();
+    let reset = matches!(change.effect, ConfigEffect::Reset(_));
+    let told = if reset { causes.clone() } else { fields.clone() };
+    peer.history.record_order(now, Order::Configured { fields: told, reset });
+    peer.config = new;
+    if changed(ConfigField::Shutdown) && peer.config.shutdown {
+        peer.run = Run::Shutdown;
+    } else if peer.run == Run::Shutdown && !peer.config.shutdown
+        || peer.run == Run::PrefixLimit && (changed(ConfigField::MaxPrefixes) || !causes.is_empty())
+    {
+        peer.run = Run::Enabled;
+    }
+    if causes.is_empty() {
+        soften(peer, &fields, shared, now);
+        protect(peer, before, shared, now);
+    } else {
+        let (subcode, reason) = if peer.run == Run::Shutdown {
+            (cease::ADMINISTRATIVE_SHUTDOWN, Reason::AdminShutdown { text: None })
+        } else {
+            (cease::OTHER_CONFIGURATION_CHANGE, Reason::ConfigChanged(causes.clone()))
+        };
+        peer.forgive();
+        peer.stop(&reason, &Notification::cease(subcode, None), shared, now);
+    }
+    // Whatever was being waited for belongs to the old configuration.
+    let waits_for_another = fields.iter().any(|field| decides_about_dials(*field));
+    if !had_session && (!causes.is_empty() || waits_for_another) {
+        peer.restart(shared, now);
+    }
+    note_wake(peer, shared);
+}
+
+/// Whether a peer that has no session yet may get one sooner, or in another way, when this field changes.
+const fn decides_about_dials(field: ConfigField) -> bool {
+    matches!(
+        field,
+        ConfigField::Passive
+            | ConfigField::MaxPrefixes
+            | ConfigField::Port
+            | ConfigField::Multihop
+            | ConfigField::TtlSecurity
+            | ConfigField::Password
+            | ConfigField::TcpAo
+    )
+}
+
+/// Gives live connections the keys and TTLs of the new configuration. A dial under way has the old ones: it is given up.
+fn protect(peer: &mut Peer, before: &Protection, shared: &mut Shared, now: Time) {
+    let after = peer.config.protection(shared.config.local_asn);
+    if after == *before {
+        return;
+    }
+    if peer.dialed.state == State::Connect && peer.state().is_open() {
+        let text: Arc<str> = "given up, the configuration changed".into();
+        peer.feed(Side::Dialed, FsmInput::ConnectionFailed, Reason::ConnectFailed(text), shared, now);
+    }
+    for side in Side::BOTH {
+        if let Some(conn) = peer.slot(side).conn.as_ref().filter(|conn| conn.endpoints.is_some()) {
+            let (conn, before, after) = (conn.id, before.clone(), after.clone());
+            shared.actions.push_back(Action::Protect { conn, before, after });
+        }
+    }
+}
+
+/// What is about the speaker and so about every peer.
+fn identity_changes(old: &SpeakerSettings, new: &SpeakerSettings) -> Vec<ConfigField> {
+    let rows = [
+        (ConfigField::LocalAsn, old.local_asn != new.local_asn),
+        (ConfigField::RouterId, old.router_id != new.router_id),
+    ];
+    rows.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
+}
+
+type ByName<'a> = HashMap<&'a str, &'a PeerConfig, foldhash::fast::FixedState>;
+
+fn by_name(config: &SpeakerConfig) -> ByName<'_> {
+    config.peers.iter().map(|peer| (&*peer.name, peer)).collect()
+}
+
+/// What each field that differs costs this peer now.
+fn costs(peer: &Peer, new: &PeerConfig, everywhere: &[ConfigField]) -> Vec<(ConfigField, Cost)> {
+    let fields = everywhere.iter().copied().chain(differences(&peer.config, new));
+    fields.map(|field| (field, cost_here(field, peer, new))).collect()
+}
+
+fn effect(peer: &Peer, costs: &[(ConfigField, Cost)]) -> ConfigEffect {
+    let fields = costs.iter().map(|(field, _)| *field).collect();
+    let resets = costs.iter().any(|(_, cost)| *cost == Cost::Reset);
+    if resets && peer.state().is_open() { ConfigEffect::Reset(fields) } else { ConfigEffect::Kept(fields) }
+}
+
+/// What a field costs this session: less than its row says if the session already is as the new value wants it.
+fn cost_here(field: ConfigField, peer: &Peer, new: &PeerConfig) -> Cost {
+    let Some(conn) = peer.established_side().and_then(|side| peer.slot(side).conn.as_ref()) else {
+        // What came in unsigned and has not proved anything yet has to come again, signed.
+        let begins = field == ConfigField::Password && peer.config.password.is_none();
+        return if begins { Cost::Reset } else { field.cost() };
+    };
+    let (Some(negotiated), Some(endpoints)) = (&conn.negotiated, conn.endpoints) else { return field.cost() };
+    let (fits, cost) = match field {
+        ConfigField::RemoteAsn => (new.remote_asn.is_none_or(|asn| asn == negotiated.remote_asn), Cost::None),
+        ConfigField::LocalAddress => {
+            (new.local_address.is_none_or(|address| address == endpoints.local.ip()), Cost::None)
+        }
+        ConfigField::Families => {
+            let agreed = new.families.intersection(families_of(&negotiated.capabilities_received));
+            (agreed == negotiated.families, Cost::NextSession)
+        }
+        ConfigField::AddPath => (!peer.add_path_differs(new), Cost::Soft),
+        // Keys come and go on a live connection; being signed at all does not.
+        ConfigField::TcpAo => (peer.config.tcp_ao.is_some() && new.tcp_ao.is_some(), Cost::None),
+        _ => (false, Cost::None),
+    };
+    if fits { cost } else { field.cost() }
 }
 
 /// Applies changed fields to a session that goes on.
@@ -191,7 +307,9 @@ fn differences(old: &PeerConfig, new: &PeerConfig) -> Vec<ConfigField> {
         (ConfigField::KeepaliveTime, old.timers.keepalive != new.timers.keepalive),
         (ConfigField::ConnectRetryTime, old.timers.connect_retry != new.timers.connect_retry),
         (ConfigField::Multihop, old.multihop != new.multihop),
+        (ConfigField::TtlSecurity, old.ttl_security != new.ttl_security),
         (ConfigField::Password, old.password != new.password),
+        (ConfigField::TcpAo, old.tcp_ao != new.tcp_ao),
         (ConfigField::GracefulRestart, old.graceful_restart != new.graceful_restart),
         (ConfigField::Families, old.families != new.families),
         (ConfigField::AddPath, old.add_path != new.add_path),

@@ -21,12 +21,11 @@ use rand_core::SeedableRng;
 use rand_pcg::Pcg32;
 
 use crate::config::SpeakerConfig;
-use crate::event::{
-    AcceptRefusal, Action, CloseReason, Command, CommandRefusal, ConfigChange, Endpoints, Event, Transmit,
-};
+use crate::event::{AcceptRefusal, Action, CloseReason, Command, CommandRefusal, Endpoints, Event, Transmit};
 use crate::gr::restarting::{Input, Restarting};
 use crate::ids::{ConnId, PeerId};
 use crate::reason::Reason;
+use crate::reconfigure::ConfigChange;
 use crate::rib::Rib;
 use crate::session::collision::Side;
 use crate::session::shared::Shared;

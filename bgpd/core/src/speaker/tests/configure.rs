@@ -3,9 +3,11 @@
 use super::*;
 use bgp_wire::FamilySet;
 
-use crate::config::{AddPath, GracefulRestart, OriginatedRoute, Password, PathsSent};
-use crate::event::{ConfigEffect, ConfigField};
+use crate::config::{
+    AddPath, AoAlgorithm, AoKey, GracefulRestart, OriginatedRoute, Password, PathsSent, TcpAo,
+};
 use crate::policy::{Policy, Verdict};
+use crate::reconfigure::{ConfigEffect, ConfigField, Cost};
 
 fn apply(script: &mut Script, change: impl FnOnce(&mut SpeakerSettings)) -> Vec<ConfigEffect> {
     let mut settings = script.speaker.config().clone().into_settings();
@@ -21,39 +23,50 @@ fn apply_peer(script: &mut Script, change: impl FnOnce(&mut PeerConfig)) -> Vec<
 type Change = fn(&mut PeerConfig);
 
 #[test]
-fn each_field_costs_what_it_must() {
-    let rows: [(ConfigField, bool, Change); 20] = [
-        (ConfigField::Address, true, |peer| peer.address = "192.0.2.3".parse().unwrap()),
-        (ConfigField::RemoteAsn, true, |peer| peer.remote_asn = Some(65009)),
-        (ConfigField::Port, true, |peer| peer.port = 1179),
-        (ConfigField::LocalAddress, true, |peer| peer.local_address = Some(LOCAL.ip())),
-        (ConfigField::Interface, true, |peer| peer.interface = Some("eth0".into())),
-        (ConfigField::Passive, false, |peer| peer.passive = true),
-        (ConfigField::Shutdown, true, |peer| peer.shutdown = true),
-        (ConfigField::Description, false, |peer| peer.description = Some("rack 7".into())),
-        (ConfigField::HoldTime, true, |peer| peer.timers.hold = 60),
-        (ConfigField::KeepaliveTime, false, |peer| peer.timers.keepalive = 10),
-        (ConfigField::ConnectRetryTime, false, |peer| peer.timers.connect_retry = 5),
-        (ConfigField::Multihop, true, |peer| peer.multihop = Some(3)),
-        (ConfigField::Password, true, |peer| peer.password = Some(Password::new("secret"))),
-        (ConfigField::GracefulRestart, true, |peer| {
+fn each_field_costs_what_its_row_says() {
+    let rows: Vec<(ConfigField, Change)> = vec![
+        (ConfigField::Address, |peer| peer.address = "192.0.2.3".parse().unwrap()),
+        (ConfigField::RemoteAsn, |peer| peer.remote_asn = Some(65009)),
+        (ConfigField::Port, |peer| peer.port = 1179),
+        (ConfigField::LocalAddress, |peer| peer.local_address = Some("192.0.2.9".parse().unwrap())),
+        (ConfigField::Interface, |peer| peer.interface = Some("eth0".into())),
+        (ConfigField::Passive, |peer| peer.passive = true),
+        (ConfigField::Shutdown, |peer| peer.shutdown = true),
+        (ConfigField::Description, |peer| peer.description = Some("rack 7".into())),
+        (ConfigField::HoldTime, |peer| peer.timers.hold = 60),
+        (ConfigField::KeepaliveTime, |peer| peer.timers.keepalive = 10),
+        (ConfigField::ConnectRetryTime, |peer| peer.timers.connect_retry = 5),
+        (ConfigField::Multihop, |peer| peer.multihop = Some(3)),
+        (ConfigField::TtlSecurity, |peer| peer.ttl_security = Some(1)),
+        (ConfigField::Password, |peer| peer.password = Some(Password::new("secret"))),
+        (ConfigField::TcpAo, |peer| peer.tcp_ao = Some(tcp_ao(1))),
+        (ConfigField::GracefulRestart, |peer| {
             peer.graceful_restart = Some(GracefulRestart { restart_time: 120 });
         }),
-        (ConfigField::Families, true, |peer| peer.families = FamilySet::IPV4_UNICAST),
+        (ConfigField::Families, |peer| peer.families = FamilySet::IPV6_UNICAST),
         // The peer of these tests does not know add-path: it makes no difference to it.
-        (ConfigField::AddPath, false, |peer| peer.add_path = every_path()),
-        (ConfigField::ImportPolicy, false, |peer| peer.import = Some(policy())),
-        (ConfigField::ExportPolicy, false, |peer| peer.export = Some(policy())),
-        (ConfigField::MaxPrefixes, false, |peer| peer.max_prefixes = Some(100)),
-        (ConfigField::RouteReflectorClient, true, |peer| {
+        (ConfigField::AddPath, |peer| peer.add_path = every_path()),
+        (ConfigField::ImportPolicy, |peer| peer.import = Some(policy())),
+        (ConfigField::ExportPolicy, |peer| peer.export = Some(policy())),
+        (ConfigField::MaxPrefixes, |peer| peer.max_prefixes = Some(100)),
+        (ConfigField::RouteReflectorClient, |peer| {
             peer.remote_asn = None;
             peer.route_reflector_client = true;
         }),
     ];
-    for (field, resets, change) in rows {
+    let tried: Vec<ConfigField> = rows.iter().map(|(field, _)| *field).collect();
+    for field in ConfigField::ALL {
+        let elsewhere = matches!(field, ConfigField::LocalAsn | ConfigField::RouterId);
+        assert!(elsewhere || tried.contains(field), "{field} is not tried here: add a line");
+    }
+    for (field, change) in rows {
         let mut script = Script::new(|_| {});
         let conn = script.establish();
+        let resets = field.needs_reset() && field != ConfigField::AddPath;
+        let planned = plan_peer(&script, change);
+        assert_eq!(script.state(), State::Established, "{field}: a plan changes nothing");
         let effects = apply_peer(&mut script, change);
+        assert_eq!(planned, effects, "{field}: what was planned is what was done");
         let [effect] = effects.as_slice() else { panic!("{field}: {effects:?}") };
         let (ConfigEffect::Reset(fields) | ConfigEffect::Kept(fields)) = effect else { panic!("{effect:?}") };
         assert!(fields.contains(&field), "{field}: {fields:?}");
@@ -65,7 +78,7 @@ fn each_field_costs_what_it_must() {
                 if shutdown { cease::ADMINISTRATIVE_SHUTDOWN } else { cease::OTHER_CONFIGURATION_CHANGE };
             assert_eq!(script.sent(conn), [Sent::cease(subcode)], "{field}");
             if !shutdown {
-                assert_eq!(script.last_reason(), Reason::ConfigChanged(fields.clone()), "{field}");
+                assert_eq!(script.last_reason(), Reason::ConfigChanged(vec![field]), "{field}");
                 assert!(script.until_dial().1 < Duration::from_secs(1), "{field}");
             }
         } else {
@@ -77,6 +90,116 @@ fn each_field_costs_what_it_must() {
 
 fn every_path() -> AddPath {
     AddPath { families: FamilySet::ALL, receive: true, send: Some(PathsSent::All) }
+}
+
+fn plan_peer(script: &Script, change: Change) -> Vec<ConfigEffect> {
+    let mut settings = script.speaker.config().clone().into_settings();
+    change(&mut settings.peers[0]);
+    let config = SpeakerConfig::new(settings).unwrap();
+    script.speaker.plan_config(&config).into_iter().map(|change| change.effect).collect()
+}
+
+fn tcp_ao(id: u8) -> TcpAo {
+    let secret = Password::new(format!("secret {id}"));
+    let key = AoKey { send_id: id, recv_id: id, algorithm: AoAlgorithm::HmacSha1, secret };
+    TcpAo { keys: Arc::from([key]) }
+}
+
+#[test]
+fn a_session_that_already_is_as_wanted_is_spared() {
+    let rows: [(ConfigField, Cost, Change); 4] = [
+        // What the kernel chose, written down.
+        (ConfigField::LocalAddress, Cost::None, |peer| peer.local_address = Some(LOCAL.ip())),
+        (ConfigField::RemoteAsn, Cost::None, |peer| peer.remote_asn = None),
+        (ConfigField::TtlSecurity, Cost::None, |peer| peer.ttl_security = Some(2)),
+        (ConfigField::HoldTime, Cost::NextSession, |peer| peer.timers.hold = 200),
+    ];
+    for (field, cost, change) in rows {
+        let mut script = Script::new(|_| {});
+        script.establish();
+        let mut settings = script.speaker.config().clone().into_settings();
+        change(&mut settings.peers[0]);
+        let changes = script.speaker.handle_config(SpeakerConfig::new(settings).unwrap(), script.now);
+        assert_eq!(changes[0].costs, [(field, cost)]);
+        assert_eq!(script.state(), State::Established, "{field}");
+    }
+}
+
+#[test]
+fn a_family_that_the_peer_does_not_speak_may_come_and_go() {
+    let mut script = Script::with_peer(|peer| peer.families = FamilySet::IPV4_UNICAST);
+    // It speaks IPv4 only.
+    script.establish();
+    let added = apply_peer(&mut script, |peer| peer.families = FamilySet::ALL);
+    assert_eq!(added, [ConfigEffect::Kept(vec![ConfigField::Families])]);
+    let removed = apply_peer(&mut script, |peer| peer.families = FamilySet::IPV4_UNICAST);
+    assert_eq!(removed, [ConfigEffect::Kept(vec![ConfigField::Families])]);
+    assert_eq!(script.state(), State::Established);
+    let other = apply_peer(&mut script, |peer| peer.families = FamilySet::IPV6_UNICAST);
+    assert_eq!(other, [ConfigEffect::Reset(vec![ConfigField::Families])]);
+}
+
+#[test]
+fn keys_and_ttls_go_to_the_live_connection() {
+    let mut script = Script::with_peer(|peer| peer.password = Some(Password::new("old")));
+    let conn = script.establish();
+    let effects = apply_peer(&mut script, |peer| {
+        peer.password = Some(Password::new("new"));
+        peer.multihop = Some(7);
+    });
+    assert_eq!(effects, [ConfigEffect::Kept(vec![ConfigField::Multihop, ConfigField::Password])]);
+    let Some(Action::Protect { conn: which, before, after }) = script.speaker.poll_action() else {
+        panic!("the connection needs the new key")
+    };
+    assert_eq!((which, before.ttl, after.ttl), (conn, Some(1), Some(7)));
+    assert_eq!(after.password, Some(Password::new("new")));
+    assert!(script.speaker.poll_action().is_none());
+    // TCP-AO keys are changed on a connection that is signed with them, and only there.
+    let mut script = Script::with_peer(|peer| peer.tcp_ao = Some(tcp_ao(1)));
+    let conn = script.establish();
+    let effects = apply_peer(&mut script, |peer| peer.tcp_ao = Some(tcp_ao(2)));
+    assert_eq!(effects, [ConfigEffect::Kept(vec![ConfigField::TcpAo])]);
+    assert!(
+        matches!(script.speaker.poll_action(), Some(Action::Protect { conn: which, .. }) if which == conn)
+    );
+    let effects = apply_peer(&mut script, |peer| peer.tcp_ao = None);
+    assert_eq!(effects, [ConfigEffect::Reset(vec![ConfigField::TcpAo])]);
+}
+
+#[test]
+fn a_dial_with_the_old_key_is_given_up() {
+    let mut script = Script::new(|_| {});
+    let old = script.dial().conn;
+    apply_peer(&mut script, |peer| peer.password = Some(Password::new("new")));
+    assert!(matches!(script.speaker.poll_action(), Some(Action::Close { conn }) if conn == old));
+    assert_eq!(script.dial().protection.password, Some(Password::new("new")));
+}
+
+#[test]
+fn what_came_in_unsigned_is_not_let_in_after_a_password_was_set() {
+    let mut script = Script::with_peer(|peer| peer.passive = true);
+    let conn = script.accept().unwrap();
+    script.send(conn, &encoded(&open()));
+    assert_eq!(script.state(), State::OpenConfirm);
+    let effects = apply_peer(&mut script, |peer| peer.password = Some(Password::new("new")));
+    assert_eq!(effects, [ConfigEffect::Reset(vec![ConfigField::Password])]);
+    script.send(conn, &KEEPALIVE);
+    assert_ne!(script.state(), State::Established);
+}
+
+#[test]
+fn an_open_that_was_sent_is_what_counts() {
+    let mut script = Script::new(|_| {});
+    let conn = script.dial().conn;
+    script.connected(conn);
+    assert!(matches!(&script.sent(conn)[..], [Sent::Open(open)] if open.hold_time == 90));
+    let effects = apply_peer(&mut script, |peer| {
+        peer.timers.hold = 9;
+        peer.timers.keepalive = 3;
+    });
+    assert!(matches!(effects[..], [ConfigEffect::Kept(_)]));
+    script.send(conn, &encoded(&open()));
+    assert_eq!(script.peer().hold_time, Duration::from_secs(90), "the peer saw 90 s and counts on them");
 }
 
 fn policy() -> Arc<Policy> {

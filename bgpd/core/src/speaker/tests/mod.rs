@@ -86,9 +86,10 @@ impl Script {
     /// Connections that the speaker closes now. Fails if it dials.
     pub(super) fn closed(&mut self) -> Vec<ConnId> {
         std::iter::from_fn(|| self.speaker.poll_action())
+            .filter(|action| !matches!(action, Action::Protect { .. }))
             .map(|action| match action {
                 Action::Close { conn } => conn,
-                Action::Connect(connect) => panic!("unexpected dial {connect:?}"),
+                other => panic!("unexpected {other:?}"),
             })
             .collect()
     }

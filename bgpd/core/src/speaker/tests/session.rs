@@ -9,7 +9,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn an_active_session_comes_up() {
     let mut script = Script::new(|settings| settings.hostname = Some("node1".into()));
     let connect = script.dial();
-    assert_eq!((connect.remote, connect.ttl, connect.local), (REMOTE, Some(1), None));
+    assert_eq!((connect.remote, connect.protection.ttl, connect.local), (REMOTE, Some(1), None));
     assert_eq!(script.state(), State::Connect);
     script.connected(connect.conn);
     let sent = script.sent(connect.conn);
@@ -341,7 +341,7 @@ fn internal_peers_are_dialed_with_any_ttl_and_external_ones_with_theirs() {
             peer.remote_asn = asn;
             peer.multihop = multihop;
         });
-        script.dial().ttl
+        script.dial().protection.ttl
     };
     assert_eq!(ttl(Some(65001), None), None);
     assert_eq!(ttl(Some(65002), None), Some(1));
