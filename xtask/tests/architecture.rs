@@ -29,8 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Everything that may stand anywhere below bgp-wire and bgp-core. No runtime, no socket, no clock, no thread-local
-/// randomness; what is here was read for that. The three serde crates are below ipnet only when the whole workspace is
-/// resolved at once (its `serde` feature serves the API types); alone, the pure crates build without them.
+/// randomness; what is here was read for that. The three serde crates make values of a speaker that is handed over
+/// (decision 005).
 const PURE: &[&str] = &[
     "array-const-fn-init",
     "autocfg",

@@ -73,7 +73,7 @@ pub struct Transmit {
 }
 
 /// Both ends of a connection, and which of our addresses a next hop to ourselves can name.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     /// Our end.
     pub local: SocketAddr,
@@ -107,7 +107,7 @@ impl Endpoints {
 }
 
 /// Why a connection ended, as the driver saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// The peer closed it in order.
     Eof,

@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// One configured neighbour.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(u32);
 
 impl PeerId {
@@ -33,7 +33,7 @@ impl fmt::Debug for PeerId {
 ///
 /// The core numbers the connections it asks for ([`crate::Action::Connect`]) from zero; the driver numbers those it
 /// accepted from [`ConnId::FIRST_ACCEPTED`].
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(u64);
 
 impl ConnId {

@@ -22,6 +22,7 @@
 pub mod config;
 mod event;
 mod gr;
+pub mod handover;
 mod ids;
 pub mod policy;
 mod reason;

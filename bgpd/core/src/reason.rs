@@ -15,7 +15,7 @@ use crate::event::CloseReason;
 use crate::reconfigure::ConfigField;
 
 /// Why a session changed its state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The peer was configured, enabled or reset, or its idle hold ended.
     Started,
@@ -74,6 +74,8 @@ pub enum Reason {
     PeerRemoved,
     /// These fields of the configuration changed.
     ConfigChanged(Vec<ConfigField>),
+    /// Another process took over while no session was up.
+    HandedOver,
     /// The process ends.
     Stopped {
         /// What the operator said.
@@ -105,6 +107,7 @@ impl Reason {
             Self::AdminShutdown { .. } => "admin-shutdown",
             Self::PeerRemoved => "peer-removed",
             Self::ConfigChanged(_) => "config-changed",
+            Self::HandedOver => "handed-over",
             Self::Stopped { .. } => "stopped",
         }
     }
@@ -162,6 +165,7 @@ impl fmt::Display for Reason {
                     write!(f, "{} {field}", if position == 0 { "" } else { "," })
                 })
             }
+            Self::HandedOver => f.write_str("another process took over"),
             Self::Stopped { text } => said(f, "speaker stopped", text),
         }
     }

@@ -45,7 +45,7 @@ impl fmt::Display for Cost {
 macro_rules! fields {
     ($($(#[doc = $doc:literal])+ $variant:ident = $label:literal, $cost:ident, $why:literal;)+) => {
         /// A field of the configuration that changed.
-        #[derive(Copy, Clone, Debug, PartialEq, Eq)]
+        #[derive(Copy, Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         pub enum ConfigField {
             $($(#[doc = $doc])+ $variant,)+
         }

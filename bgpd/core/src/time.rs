@@ -10,7 +10,9 @@ use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
 /// A moment.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    serde::Serialize, serde::Deserialize, Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default,
+)]
 pub struct Time(u64);
 
 impl Time {

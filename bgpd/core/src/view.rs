@@ -95,7 +95,7 @@ pub enum Held {
 }
 
 /// What two OPENs agreed on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Negotiated {
     /// The peer's ASN.
     pub remote_asn: u32,
@@ -130,7 +130,7 @@ pub struct Negotiated {
 }
 
 /// How many messages went one way, over all sessions with the peer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageCounters {
     /// OPEN.
     pub opens: u64,
@@ -155,7 +155,7 @@ impl MessageCounters {
 }
 
 /// The end of a session, or of an attempt that got as far as messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct LastReset {
     /// When.
     pub at: Time,
@@ -176,7 +176,7 @@ impl LastReset {
 }
 
 /// Which way a message went.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From us.
     Sent,
@@ -200,7 +200,7 @@ pub struct HistoryView<'a> {
 }
 
 /// Something that happened, once or several times in a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Noted<T> {
     /// When it happened last.
     pub at: Time,
@@ -213,7 +213,7 @@ pub struct Noted<T> {
 }
 
 /// A change of a session's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct StateChange {
     /// Before.
     pub from: State,
@@ -224,7 +224,7 @@ pub struct StateChange {
 }
 
 /// What an operator, or a new configuration, wanted of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// The configuration named the peer for the first time.
     Added,
@@ -251,6 +251,8 @@ pub enum Order {
     SoftIn,
     /// Send our routes again.
     SoftOut,
+    /// Another process took the peer over.
+    HandedOver,
 }
 
 impl fmt::Display for Order {
@@ -273,6 +275,7 @@ impl fmt::Display for Order {
             Self::Enabled => f.write_str("shutdown taken back by an operator"),
             Self::SoftIn => f.write_str("routes asked for again by an operator"),
             Self::SoftOut => f.write_str("routes sent again by an operator"),
+            Self::HandedOver => f.write_str("taken over by another process"),
         }
     }
 }

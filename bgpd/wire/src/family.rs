@@ -8,7 +8,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 /// An address family: what kind of prefixes an NLRI carries.
-#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
 pub struct Family {
     /// Address Family Identifier (IANA "Address Family Numbers").
     pub afi: u16,
@@ -43,7 +43,7 @@ impl fmt::Display for Family {
 }
 
 /// A set of the families this codec carries: IPv4 and IPv6 unicast.
-#[derive(Copy, Clone, Eq, PartialEq, Hash, Default)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, Eq, PartialEq, Hash, Default)]
 pub struct FamilySet(u8);
 
 impl FamilySet {

@@ -42,7 +42,7 @@ pub mod cease {
 }
 
 /// A NOTIFICATION message.
-#[derive(Clone, Eq, PartialEq, Hash, Debug)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Eq, PartialEq, Hash, Debug)]
 pub struct Notification {
     /// Error code.
     pub code: u8,

@@ -38,7 +38,7 @@ use crate::time::Time;
 pub(crate) const STALE_TIME: Duration = Duration::from_secs(360);
 
 /// State of one family.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum State {
     /// No stale routes.
     #[default]
@@ -137,7 +137,7 @@ impl SweepCause {
 }
 
 /// All families of one peer, and their timers.
-#[derive(Debug, Default)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, Default)]
 pub(crate) struct Helper {
     states: [State; FAMILIES.len()],
     restart: Option<Time>,

@@ -62,7 +62,7 @@ pub(crate) enum Input {
 }
 
 /// A peer that is waited for.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, Debug, PartialEq, Eq)]
 enum Awaited {
     /// It has until then to come up.
     Session(Time),
@@ -71,7 +71,7 @@ enum Awaited {
 }
 
 /// The machine.
-#[derive(Debug)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug)]
 pub(crate) enum Restarting {
     /// We do not restart, or not any more.
     Normal {
@@ -83,7 +83,7 @@ pub(crate) enum Restarting {
 }
 
 /// What the end of a restart waits for.
-#[derive(Debug)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug)]
 pub(crate) struct Deferral {
     since: Time,
     complete: bool,

@@ -17,6 +17,7 @@
 //! | `decision`, `nexthop` | the best path |
 //! | `loc` | changing a destination: the one place where all of the above meet |
 //! | `adj_out/` | update groups |
+//! | `handover` | everything to messages for another process, and back |
 //! | `retain` | paths of a peer that restarts: kept, swept |
 //! | `reconsider` | looking at paths again when configuration, policy or next hops changed |
 //! | `reason` | every refusal and choice by name |
@@ -33,6 +34,7 @@ mod adj_out;
 mod check;
 mod chunks;
 mod decision;
+mod handover;
 mod interner;
 mod loc;
 mod nexthop;

@@ -30,7 +30,7 @@ impl Default for NextHopState {
 }
 
 /// Next hops whose state is not the default.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct NextHops {
     known: HashMap<IpAddr, NextHopState, FixedState>,
 }

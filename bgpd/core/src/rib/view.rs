@@ -379,6 +379,6 @@ impl Rib {
     }
 }
 
-fn from_seconds(seconds: u32) -> Time {
+pub(super) fn from_seconds(seconds: u32) -> Time {
     Time::from_nanos(u64::from(seconds) * NANOS_PER_SECOND)
 }

@@ -26,7 +26,7 @@ const REFUSAL: Duration = Duration::from_secs(1);
 const MAX_DOUBLINGS: u32 = 31;
 
 /// What went wrong in a row.
-#[derive(Clone, Debug, Default)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, Default)]
 pub(crate) struct Backoff {
     dials: u32,
     failures: u32,

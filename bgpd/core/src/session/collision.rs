@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) const SETTLED: Duration = Duration::from_millis(200);
 
 /// Who opened a connection.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// We did.
     Dialed,

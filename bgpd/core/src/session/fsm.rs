@@ -25,7 +25,9 @@
 use std::fmt;
 
 /// State of a session (RFC 4271 §8.2.2).
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    serde::Serialize, serde::Deserialize, Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default,
+)]
 pub enum State {
     /// Refuses connections, or waits to be started.
     #[default]

@@ -132,6 +132,7 @@ fn ending(reason: &Reason) -> Ending {
         | Reason::AdminShutdown { .. }
         | Reason::PeerRemoved
         | Reason::ConfigChanged(_)
+        | Reason::HandedOver
         | Reason::Stopped { .. } => Ending::Meant,
     }
 }

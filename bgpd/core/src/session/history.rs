@@ -26,7 +26,7 @@ const DATA: usize = 512;
 const CYCLE: usize = 2;
 
 /// What happened to one peer's session.
-#[derive(Debug, Default)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, Default)]
 pub(crate) struct History {
     states: Ring<StateChange>,
     sessions: Ring<LastReset>,
@@ -101,7 +101,7 @@ pub(crate) fn bounded(mut notification: Notification) -> Notification {
 }
 
 /// The last entries of one kind, newest last.
-#[derive(Debug)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug)]
 struct Ring<T>(VecDeque<Noted<T>>);
 
 impl<T> Default for Ring<T> {

@@ -6,6 +6,7 @@
 //! session accepts, whatever the peer sends.
 
 use bgp_wire::{HEADER_LEN, MessageError, peek_frame};
+use bytes::Bytes;
 
 /// The incomplete message at the end of what came in so far.
 #[derive(Debug, Default)]
@@ -28,6 +29,16 @@ impl Inbound {
     /// Octets kept.
     pub(crate) fn len(&self) -> usize {
         self.partial.len()
+    }
+
+    /// What is kept, for somebody who goes on from here.
+    pub(crate) fn partial(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.partial)
+    }
+
+    /// Goes on from there.
+    pub(crate) fn resume(&mut self, partial: &[u8]) {
+        self.partial = partial.to_vec();
     }
 
     /// The next whole message; `chunk` is moved past what was used.

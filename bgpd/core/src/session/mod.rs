@@ -18,12 +18,12 @@
 //! | [`shared`] | what all sessions of a speaker share |
 
 mod arbiter;
-mod backoff;
+pub(crate) mod backoff;
 pub(crate) mod collision;
-mod connection;
+pub(crate) mod connection;
 mod fsm;
 mod graceful;
-mod history;
+pub(crate) mod history;
 mod inbound;
 mod leave;
 mod negotiate;
@@ -31,7 +31,7 @@ mod outbound;
 mod peer;
 mod receive;
 pub(crate) mod shared;
-mod timers;
+pub(crate) mod timers;
 
 pub(crate) use fsm::Input as FsmInput;
 pub use fsm::State;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bgp_wire::{FamilySet, Notification, PeerKind};
 
 use crate::config::PeerConfig;
-use crate::event::{Action, Event, EventKind};
+use crate::event::{Action, Endpoints, Event, EventKind};
 use crate::gr::capability::Agreed;
 use crate::gr::helper::Helper;
 use crate::ids::PeerId;
@@ -30,7 +30,7 @@ use crate::time::Time;
 use crate::view::{Direction, Held, LastReset, MessageCounters, Negotiated};
 
 /// Whether a peer may have a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Run {
     /// It may.
     Enabled,
@@ -254,11 +254,14 @@ impl Peer {
         }
     }
 
-    /// The session reached Established on `side`.
-    fn come_up(&mut self, side: Side, shared: &mut Shared, now: Time) {
-        let Some(conn) = self.slot(side).conn.as_ref() else { return };
-        let (Some(negotiated), Some(endpoints)) = (conn.negotiated.clone(), conn.endpoints) else { return };
-        let params = PeerParams {
+    /// What the RIB has to know of a session.
+    pub(crate) fn params(
+        &self,
+        negotiated: &Negotiated,
+        endpoints: Endpoints,
+        shared: &Shared,
+    ) -> PeerParams {
+        PeerParams {
             name: Arc::clone(&self.config.name),
             kind: Self::kind(shared, negotiated.remote_asn),
             remote_asn: negotiated.remote_asn,
@@ -275,7 +278,14 @@ impl Peer {
             route_reflector_client: self.config.route_reflector_client,
             enforce_first_as: true,
             max_prefixes: self.config.max_prefixes,
-        };
+        }
+    }
+
+    /// The session reached Established on `side`.
+    fn come_up(&mut self, side: Side, shared: &mut Shared, now: Time) {
+        let Some(conn) = self.slot(side).conn.as_ref() else { return };
+        let (Some(negotiated), Some(endpoints)) = (conn.negotiated.clone(), conn.endpoints) else { return };
+        let params = self.params(&negotiated, endpoints, shared);
         let agreed = Agreed::of(&negotiated);
         self.routes_up(params, &agreed, shared, now);
         shared.established.insert(self.id);

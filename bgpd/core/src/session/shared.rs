@@ -62,6 +62,16 @@ impl Shared {
         conn
     }
 
+    /// The number that the next connection to be dialed will have.
+    pub(crate) const fn next_conn(&self) -> ConnId {
+        self.next_conn
+    }
+
+    /// Goes on counting connections from there.
+    pub(crate) const fn set_next_conn(&mut self, next: ConnId) {
+        self.next_conn = next;
+    }
+
     /// Queues a message ahead of all UPDATEs.
     pub(crate) fn transmit(&mut self, conn: ConnId, bytes: Bytes) {
         self.transmits.push_back(Transmit { conn, bytes });

@@ -30,7 +30,7 @@ pub(crate) enum ConnTimer {
 }
 
 /// Deadlines of one connection. An absent one is not running.
-#[derive(Clone, Debug, Default)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Debug, Default)]
 pub(crate) struct ConnTimers {
     pub(crate) hold: Option<Time>,
     pub(crate) keepalive: Option<Time>,

@@ -9,6 +9,7 @@
 
 mod check;
 mod configure;
+mod handover;
 mod view;
 
 use std::collections::BTreeMap;

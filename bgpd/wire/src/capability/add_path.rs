@@ -6,7 +6,7 @@ use crate::cursor::{Cursor, Truncated};
 use crate::family::Family;
 
 /// What the sender does with several paths in one family.
-#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, Eq, PartialEq, Hash, Debug)]
 pub struct AddPath {
     /// The family.
     pub family: Family,
@@ -15,7 +15,7 @@ pub struct AddPath {
 }
 
 /// Send/Receive of an ADD-PATH entry.
-#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, Eq, PartialEq, Hash, Debug)]
 pub enum AddPathMode {
     /// Takes several paths.
     Receive,

@@ -6,7 +6,7 @@ use crate::cursor::{Cursor, Truncated};
 use crate::family::Family;
 
 /// One pair of NLRI family and next hop family.
-#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, Eq, PartialEq, Hash, Debug)]
 pub struct ExtendedNextHop {
     /// Family of the prefixes.
     pub nlri: Family,

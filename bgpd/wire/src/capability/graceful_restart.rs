@@ -6,7 +6,7 @@ use crate::cursor::{Cursor, Truncated};
 use crate::family::Family;
 
 /// Graceful Restart capability.
-#[derive(Clone, Eq, PartialEq, Hash, Debug, Default)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Eq, PartialEq, Hash, Debug, Default)]
 pub struct GracefulRestart {
     /// Restart State (R): the sender has restarted.
     pub restart_state: bool,

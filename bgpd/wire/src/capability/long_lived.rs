@@ -6,7 +6,7 @@ use crate::cursor::{Cursor, Truncated};
 use crate::family::Family;
 
 /// How long routes of one family are kept as stale.
-#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, Eq, PartialEq, Hash, Debug)]
 pub struct LongLivedFamily {
     /// The family.
     pub family: Family,

@@ -25,7 +25,7 @@ use crate::error::{EncodeError, MessageError, MessageFault};
 use crate::family::Family;
 
 /// A capability.
-#[derive(Clone, Eq, PartialEq, Hash, Debug)]
+#[derive(serde::Serialize, serde::Deserialize, Clone, Eq, PartialEq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Capability {
     /// Multiprotocol Extensions (RFC 4760 §8).

@@ -1,7 +1,7 @@
 //! BGP Role (RFC 9234 §4.1): what the sender is to the receiver.
 
 /// The sender's role.
-#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+#[derive(serde::Serialize, serde::Deserialize, Copy, Clone, Eq, PartialEq, Hash, Debug)]
 pub enum Role {
     /// Provider
     Provider,

@@ -89,6 +89,13 @@ impl Log {
         None
     }
 
+    /// What `peer`, whose position is `cursor`, would read.
+    pub(super) fn unread(&self, cursor: u64, peer: PeerId) -> impl Iterator<Item = Bytes> {
+        let read = usize::try_from(cursor.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let unread = self.entries.iter().skip(read);
+        unread.filter(move |entry| entry.audience.admits(peer)).map(|entry| entry.message.clone())
+    }
+
     fn forget_read(&mut self) {
         while let Some(entry) = self.entries.front().filter(|entry| entry.unread == 0) {
             self.octets = self.octets.saturating_sub(entry.message.len());

@@ -12,6 +12,7 @@
 //! | `bucket` | destinations that will leave with equal attributes |
 //! | `emit` | buckets to messages |
 //! | `log` | messages not all members have taken |
+//! | `resume` | what peers were sent, for another process |
 //! | `memo` | exports computed before |
 //!
 //! Invariant: a peer is in exactly one group per family it negotiated, and in none after it went down.
@@ -23,6 +24,7 @@ mod export;
 mod group;
 mod log;
 mod memo;
+mod resume;
 
 use bgp_wire::Family;
 use bytes::Bytes;
@@ -38,6 +40,7 @@ use super::table::{DestId, Table};
 
 pub(super) use self::export::{GroupKey, Refusal};
 pub(super) use self::group::Group;
+pub(super) use self::resume::SentEntry;
 
 /// All update groups of one family.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 mod examples;
 mod groups;
+mod handover;
 mod properties;
 mod stale;
 

@@ -34,6 +34,8 @@ enum Step {
         messages: usize,
     },
     Refresh(u32, bool),
+    /// Another process takes over; nobody may notice.
+    HandOver,
     NextHop {
         of: u32,
         state: NextHopState,
@@ -104,6 +106,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => vec((prefix(), select(vec![None, Some(1)])), 0..4).prop_map(Step::Originate),
         2 => (PEERS, 0..4_usize, 0..4_usize).prop_map(|(of, import, export)| Step::Policies { of, import, export }),
         8 => (PEERS, 1..4_usize).prop_map(|(to, messages)| Step::Poll { to, messages }),
+        2 => Just(Step::HandOver),
         1 => (PEERS, any::<bool>()).prop_map(|(to, v6)| Step::Refresh(to, v6)),
         1 => (PEERS, state).prop_map(|(of, state)| Step::NextHop { of, state }),
         1 => (1..4_u8, any::<bool>(), select(vec![OWN_ASN, 9])).prop_map(|(maximum_paths, relax, asn)| {
@@ -158,6 +161,7 @@ impl Lab {
                 let family = if v6 { Family::IPV6_UNICAST } else { Family::IPV4_UNICAST };
                 self.rib.refresh_out(peer(number), family, self.now);
             }
+            Step::HandOver => self.hand_over(),
             Step::NextHop { of, state } => {
                 let addresses = [format!("192.0.2.{of}"), format!("2001:db8::{of}")];
                 self.rib.set_next_hops(addresses.map(|address| (address.parse().unwrap(), state)));
@@ -177,7 +181,7 @@ impl Lab {
     }
 
     /// All paths of all destinations with all that was decided about them.
-    fn loc_rib(&self) -> Vec<String> {
+    pub(super) fn loc_rib(&self) -> Vec<String> {
         let families = [Family::IPV4_UNICAST, Family::IPV6_UNICAST];
         let entries = families.into_iter().flat_map(|family| self.rib.rib_page(family, None, 1_000).entries);
         entries

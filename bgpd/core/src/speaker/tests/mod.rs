@@ -4,6 +4,7 @@ mod accept;
 mod collision;
 mod configure;
 mod graceful;
+mod handover;
 mod history;
 mod operate;
 mod routes;

@@ -1,0 +1,96 @@
+//! What peers were sent, told to another process and taken over from one (`rib/handover.rs`).
+//!
+//! Invariant: a peer is resumed alone in its group; nothing it was sent is staged, and a look at every destination follows.
+
+use bytes::Bytes;
+
+use crate::PeerId;
+use crate::rib::interner::{AttrId, Interner};
+use crate::rib::path::LOCAL;
+use crate::rib::table::{DestId, Table};
+
+use super::Groups;
+use super::export::GroupKey;
+use super::group::{CLEAN, Entry, Group, Member, STALE};
+
+/// What a peer was sent of a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::rib) enum SentEntry {
+    /// These attributes, at that second.
+    Sent { attributes: AttrId, at: u32 },
+    /// Something that has to be sent again, whatever it was.
+    Outdated,
+}
+
+impl Groups {
+    /// Goes through what a peer was sent: what is on the wire, and what waits for it in a message.
+    pub(in crate::rib) fn each_sent(&self, peer: PeerId, mut each: impl FnMut(DestId, SentEntry)) {
+        let Some(group) = self.group_of(peer) else { return };
+        for (destination, entry) in group.occupied().filter(|(_, entry)| entry.source != peer) {
+            let again = group
+                .sweep
+                .is_some_and(|sweep| sweep.resend && (sweep.next..sweep.end).contains(&destination));
+            if entry.wire == STALE || entry.wire.is_handle() && again {
+                each(destination, SentEntry::Outdated);
+            } else if entry.wire.is_handle() {
+                each(destination, SentEntry::Sent { attributes: entry.wire, at: entry.sent_at });
+            }
+        }
+    }
+
+    /// The messages that wait for a peer, and whether End-of-RIB is due after them.
+    pub(in crate::rib) fn waiting(&self, peer: PeerId) -> (Vec<Bytes>, bool) {
+        let Some(group) = self.group_of(peer) else { return (Vec::new(), false) };
+        let Some(member) = group.members.get(&peer) else { return (Vec::new(), false) };
+        let mut messages: Vec<Bytes> = member.tail.iter().cloned().collect();
+        messages.extend(group.log.unread(member.cursor, peer));
+        (messages, member.end_of_rib_due)
+    }
+
+    /// Takes a peer over, if that has not been done.
+    pub(in crate::rib) fn resume(&mut self, peer: PeerId, key: GroupKey) {
+        if !self.members.contains_key(&peer) {
+            let group = Group::new(self.new_id(), self.family, key);
+            self.settle(group, peer, Member::default());
+        }
+    }
+
+    /// Notes that a peer was sent something of a destination.
+    pub(in crate::rib) fn resume_entry(
+        &mut self,
+        table: &mut Table,
+        interner: &mut Interner,
+        peer: PeerId,
+        destination: DestId,
+        entry: SentEntry,
+    ) {
+        let Some(position) = self.position_of(peer) else { return };
+        let Some(group) = self.list.get_mut(position) else { return };
+        if group.entries.get(destination).is_some_and(|entry| !entry.is_vacant()) {
+            return;
+        }
+        let (wire, sent_at) = match entry {
+            SentEntry::Sent { attributes, at } => {
+                interner.hold(attributes, 1);
+                (attributes, at)
+            }
+            SentEntry::Outdated => (STALE, 0),
+        };
+        table.pin(destination);
+        // Whoever it came from then: not this peer.
+        group.entries.set(destination, Entry { wire, staged: CLEAN, source: LOCAL, sent_at });
+        group.advertised += 1;
+    }
+
+    /// A message that waits for the peer, or else that End-of-RIB is due to it.
+    pub(in crate::rib) fn resume_waiting(&mut self, peer: PeerId, message: Option<Bytes>) {
+        let Some(position) = self.position_of(peer) else { return };
+        let member = self.list.get_mut(position).and_then(|group| group.members.get_mut(&peer));
+        if let Some(member) = member {
+            match message {
+                Some(message) => member.tail.push_back(message),
+                None => member.end_of_rib_due = true,
+            }
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The tables as messages for another process, and back ([`crate::handover`]).
+//!
+//! Adj-RIB-In leaves as what each peer sent, Adj-RIB-Out as what each peer was sent, with everything that is still to be sent
+//! before anything else. Loc-RIB does not leave at all: it follows from the Adj-RIBs-In and the configuration. The importer
+//! puts each peer into an update group of its own with what it was sent, and has the group look at every destination: what is
+//! as it should be is not sent again. Groups with nothing to send become one as always.
+//!
+//! Invariant: a peer that is taken over has been sent exactly what it had been sent, and is owed exactly what it was owed.
+
+use std::collections::BTreeMap;
+
+use bgp_wire::{
+    AttributeBlock, EncodeError, Family, FamilySet, Message, PathAttributes, PeerKind, Update,
+    encode_end_of_rib, encode_reach, encode_unreach, peek_frame,
+};
+use bytes::{Bytes, BytesMut};
+use ipnet::IpNet;
+
+use crate::PeerId;
+use crate::handover::ImportError;
+use crate::handover::frame::{RouteFrame, RouteKind, decode_context, encode_context};
+use crate::handover::peer::Ends;
+use crate::time::Time;
+
+use super::adj_out::{GroupKey, SentEntry};
+use super::interner::AttrId;
+use super::loc::FamilyRib;
+use super::path::LOCAL;
+use super::peer::{Peer, PeerParams};
+use super::view::from_seconds;
+use super::{Rib, family_index, family_mut};
+
+/// Longest message for ourselves.
+const LONGEST: usize = bgp_wire::MAX_EXTENDED_LEN;
+/// Everything that may be in a message for ourselves.
+const ANY: FamilySet = FamilySet::EMPTY;
+
+/// Paths with everything in common but the prefix.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Alike {
+    peer: PeerId,
+    received: Option<AttrId>,
+    at: Time,
+    stale: bool,
+}
+
+type Failure = (PeerId, EncodeError);
+
+impl Rib {
+    /// Our addresses towards a peer, while the RIB knows of it.
+    pub(crate) fn ends(&self, peer: PeerId) -> Option<Ends> {
+        let state = self.peers.get(&peer)?;
+        Some(Ends {
+            local_v4: state.params.local_address_v4,
+            local_v6: state.params.local_address_v6,
+            link_local: state.params.link_local,
+            kept: state.kept,
+        })
+    }
+
+    /// Everything, in the order in which [`Rib::resume_routes`] has to get it.
+    pub(crate) fn export(&self) -> Result<Vec<RouteFrame>, Failure> {
+        let mut frames = Vec::new();
+        for family in &self.families {
+            self.export_received(family, &mut frames)?;
+        }
+        for family in &self.families {
+            for peer in self.peers.iter().filter(|(_, state)| state.up).map(|(peer, _)| *peer) {
+                self.export_sent(family, peer, &mut frames).map_err(|error| (peer, error))?;
+            }
+        }
+        Ok(frames)
+    }
+
+    fn export_received(&self, rib: &FamilyRib, frames: &mut Vec<RouteFrame>) -> Result<(), Failure> {
+        let mut alike: BTreeMap<Alike, Vec<IpNet>> = BTreeMap::new();
+        for (_, found) in rib.table.iter_after(None) {
+            for path in found.paths.as_slice() {
+                let received = (path.peer != LOCAL).then_some(path.received);
+                let key = Alike { peer: path.peer, received, at: path.received_at, stale: path.stale };
+                alike.entry(key).or_default().push(found.prefix);
+            }
+        }
+        for (Alike { peer, received, at, stale }, prefixes) in alike {
+            let mut messages = BytesMut::new();
+            let kind = match received {
+                Some(received) => {
+                    self.write_reach(&mut messages, rib.family, received, &prefixes)
+                        .map_err(|error| (peer, error))?;
+                    RouteKind::Received { at, stale, long_lived: false }
+                }
+                None => {
+                    write_unreach(&mut messages, rib.family, &prefixes).map_err(|error| (peer, error))?;
+                    RouteKind::Own { at }
+                }
+            };
+            each_message(messages, |message| {
+                frames.push(RouteFrame { peer, kind, numbers: Vec::new(), message });
+            });
+        }
+        Ok(())
+    }
+
+    fn export_sent(
+        &self,
+        rib: &FamilyRib,
+        peer: PeerId,
+        frames: &mut Vec<RouteFrame>,
+    ) -> Result<(), EncodeError> {
+        let mut alike: BTreeMap<(AttrId, u32), Vec<IpNet>> = BTreeMap::new();
+        let mut outdated = Vec::new();
+        rib.groups.each_sent(peer, |destination, entry| {
+            let Some(found) = rib.table.get(destination) else { return };
+            match entry {
+                SentEntry::Sent { attributes, at } => {
+                    alike.entry((attributes, at)).or_default().push(found.prefix);
+                }
+                SentEntry::Outdated => outdated.push(found.prefix),
+            }
+        });
+        let mut push = |kind, messages| {
+            each_message(messages, |message| {
+                frames.push(RouteFrame { peer, kind, numbers: Vec::new(), message });
+            });
+        };
+        for ((attributes, at), prefixes) in alike {
+            let mut messages = BytesMut::new();
+            self.write_reach(&mut messages, rib.family, attributes, &prefixes)?;
+            push(RouteKind::Sent { at: from_seconds(at) }, messages);
+        }
+        let mut messages = BytesMut::new();
+        write_unreach(&mut messages, rib.family, &outdated)?;
+        push(RouteKind::Outdated, messages);
+        let (waiting, end_of_rib_due) = rib.groups.waiting(peer);
+        for message in waiting {
+            let kind = RouteKind::Queued(rib.family);
+            frames.push(RouteFrame { peer, kind, numbers: Vec::new(), message });
+        }
+        if end_of_rib_due {
+            let mut message = BytesMut::new();
+            encode_end_of_rib(&mut message, rib.family)?;
+            let kind = RouteKind::EndOfRibDue(rib.family);
+            frames.push(RouteFrame { peer, kind, numbers: Vec::new(), message: message.freeze() });
+        }
+        Ok(())
+    }
+
+    fn write_reach(
+        &self,
+        out: &mut BytesMut,
+        family: Family,
+        attributes: AttrId,
+        prefixes: &[IpNet],
+    ) -> Result<(), EncodeError> {
+        let attributes = self.interner.get(attributes);
+        // Nothing is taken in or sent without one.
+        let Some(next_hop) = attributes.next_hop else { return Ok(()) };
+        let context = encode_context(ANY);
+        let block = AttributeBlock::encode(attributes, &context);
+        encode_reach(out, &block, family, &next_hop, prefixes.iter().copied(), &context).map(drop)
+    }
+
+    /// A peer of the process before, with a session (`up`) or awaited. Its routes follow.
+    pub(crate) fn resume_peer(&mut self, peer: PeerId, params: PeerParams, up: bool, kept: FamilySet) {
+        let import = params.import.as_ref().map(|policy| self.compile(policy));
+        let export = params.export.as_ref().map(|policy| self.compile(policy));
+        let counters = Default::default();
+        self.peers.insert(peer, Peer { params, up, kept, import, export, counters, next_family: 0 });
+    }
+
+    /// Takes in what [`Rib::export`] gave.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub(crate) fn resume_routes(&mut self, frame: RouteFrame) -> Result<(), ImportError> {
+        let RouteFrame { peer, kind, numbers: _, message } = frame;
+        let of = peer.get();
+        let fail = |fault: String| ImportError::Routes { peer: of, fault };
+        match kind {
+            RouteKind::Queued(family) => return self.resume_member(peer, family, Some(message)),
+            RouteKind::EndOfRibDue(family) => return self.resume_member(peer, family, None),
+            _ => {}
+        }
+        let side = match self.peers.get(&peer) {
+            Some(state) => state.params.kind,
+            None if peer == LOCAL => PeerKind::Internal,
+            None => return Err(ImportError::RoutesUnknown(of)),
+        };
+        let update = match Message::decode(&message, &decode_context(side, ANY)) {
+            Ok(Message::Update(update)) => update,
+            Ok(_) => return Err(fail("not an UPDATE".to_owned())),
+            Err(error) => return Err(fail(error.to_string())),
+        };
+        match kind {
+            RouteKind::Received { at, stale, .. } => {
+                if let Some(error) = update.errors.first() {
+                    return Err(fail(error.to_string()));
+                }
+                self.resume_received(peer, &update, at, stale);
+            }
+            RouteKind::Own { at } => self.resume_own(&update, at),
+            RouteKind::Sent { at } => {
+                for reach in update.announced() {
+                    let attributes =
+                        PathAttributes { next_hop: Some(reach.next_hop), ..update.attributes.clone() };
+                    let attributes = self.interner.intern_owned(attributes);
+                    let (family, entry) = (reach.family(), SentEntry::Sent { attributes, at: seconds(at) });
+                    self.resume_sent(peer, family, entry, reach.prefixes)?;
+                    self.interner.release(attributes);
+                }
+            }
+            RouteKind::Outdated => {
+                for unreach in update.withdrawn() {
+                    self.resume_sent(peer, unreach.family(), SentEntry::Outdated, unreach.prefixes)?;
+                }
+            }
+            RouteKind::Queued(_) | RouteKind::EndOfRibDue(_) => {}
+        }
+        Ok(())
+    }
+
+    /// After all routes: every peer is looked at for what it should have and has not.
+    pub(crate) fn resume_output(&mut self) {
+        for rib in &mut self.families {
+            for (peer, state) in self.peers.iter().filter(|(_, state)| state.up) {
+                if state.params.families.contains(rib.family) {
+                    rib.groups.resume(*peer, GroupKey::new(state, rib.family));
+                }
+            }
+            rib.groups.sweep_all(&rib.table, &mut self.interner);
+        }
+    }
+
+    fn resume_received(&mut self, peer: PeerId, update: &Update<'_>, at: Time, stale: bool) {
+        // What is kept of a peer that is away was taken in while it was there.
+        let up = self.peers.get_mut(&peer).map(|state| std::mem::replace(&mut state.up, true));
+        self.handle_update(peer, update, at);
+        if let (Some(up), Some(state)) = (up, self.peers.get_mut(&peer)) {
+            state.up = up;
+        }
+        for reach in update.announced().filter(|_| stale) {
+            let family = reach.family();
+            let rib = family_mut(&mut self.families, family);
+            let mut marked = 0;
+            for prefix in reach.prefixes {
+                let Some(id) = rib.table.find(&prefix) else { continue };
+                let Some(found) = rib.table.get_mut(id) else { continue };
+                let paths = found.paths.as_mut_slice().iter_mut();
+                for path in paths.filter(|path| path.peer == peer && !path.stale) {
+                    path.stale = true;
+                    marked += 1;
+                }
+            }
+            self.count(peer, family, |counters| counters.stale += marked);
+        }
+    }
+
+    /// Our own routes are there already, from the configuration; only since when is told.
+    fn resume_own(&mut self, update: &Update<'_>, at: Time) {
+        for unreach in update.withdrawn() {
+            let rib = family_mut(&mut self.families, unreach.family());
+            for prefix in unreach.prefixes {
+                let Some(id) = rib.table.find(&prefix) else { continue };
+                let Some(found) = rib.table.get_mut(id) else { continue };
+                let paths = found.paths.as_mut_slice().iter_mut();
+                for path in paths.filter(|path| path.peer == LOCAL) {
+                    path.received_at = at;
+                }
+            }
+        }
+    }
+
+    fn resume_sent(
+        &mut self,
+        peer: PeerId,
+        family: Family,
+        entry: SentEntry,
+        prefixes: impl Iterator<Item = IpNet>,
+    ) -> Result<(), ImportError> {
+        let state = self.peers.get(&peer).filter(|state| state.up);
+        let state = state.ok_or(ImportError::RoutesUnknown(peer.get()))?;
+        let Some(rib) = self.families.get_mut(family_index(family)) else { return Ok(()) };
+        rib.groups.resume(peer, GroupKey::new(state, family));
+        for prefix in prefixes {
+            if let Some(destination) = rib.table.find_or_insert(&prefix) {
+                rib.groups.resume_entry(&mut rib.table, &mut self.interner, peer, destination, entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// A message that waits for the peer, or else that End-of-RIB is due to it.
+    fn resume_member(
+        &mut self,
+        peer: PeerId,
+        family: Family,
+        message: Option<Bytes>,
+    ) -> Result<(), ImportError> {
+        let state = self.peers.get(&peer).filter(|state| state.up);
+        let state = state.ok_or(ImportError::RoutesUnknown(peer.get()))?;
+        let Some(rib) = self.families.get_mut(family_index(family)) else { return Ok(()) };
+        rib.groups.resume(peer, GroupKey::new(state, family));
+        rib.groups.resume_waiting(peer, message);
+        Ok(())
+    }
+}
+
+fn seconds(at: Time) -> u32 {
+    u32::try_from(at.as_nanos() / super::NANOS_PER_SECOND).unwrap_or(u32::MAX)
+}
+
+fn write_unreach(out: &mut BytesMut, family: Family, prefixes: &[IpNet]) -> Result<(), EncodeError> {
+    encode_unreach(out, family, prefixes.iter().copied(), &encode_context(ANY)).map(drop)
+}
+
+/// Several messages that stand in one buffer, one by one.
+fn each_message(messages: BytesMut, mut each: impl FnMut(Bytes)) {
+    let mut rest = messages.freeze();
+    while let Ok(Some(length)) = peek_frame(&rest, LONGEST) {
+        if length > rest.len() {
+            return;
+        }
+        each(rest.split_to(length));
+    }
+}
