@@ -278,7 +278,7 @@ impl Rib {
         prefixes: impl Iterator<Item = IpNet>,
     ) -> Result<(), ImportError> {
         let state = self.peers.get(&peer).filter(|state| state.up);
-        let state = state.ok_or(ImportError::RoutesUnknown(peer.get()))?;
+        let state = state.ok_or_else(|| ImportError::RoutesUnknown(peer.get()))?;
         let Some(rib) = self.families.get_mut(family_index(family)) else { return Ok(()) };
         rib.groups.resume(peer, GroupKey::new(state, family));
         for prefix in prefixes {
@@ -297,7 +297,7 @@ impl Rib {
         message: Option<Bytes>,
     ) -> Result<(), ImportError> {
         let state = self.peers.get(&peer).filter(|state| state.up);
-        let state = state.ok_or(ImportError::RoutesUnknown(peer.get()))?;
+        let state = state.ok_or_else(|| ImportError::RoutesUnknown(peer.get()))?;
         let Some(rib) = self.families.get_mut(family_index(family)) else { return Ok(()) };
         rib.groups.resume(peer, GroupKey::new(state, family));
         rib.groups.resume_waiting(peer, message);
