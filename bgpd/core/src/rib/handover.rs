@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use bgp_wire::{
     AttributeBlock, EncodeError, Family, FamilySet, Message, PathAttributes, PeerKind, Update,
-    encode_end_of_rib, encode_reach, encode_unreach, peek_frame,
+    encode_end_of_rib, encode_reach_paths, encode_unreach_paths, peek_frame,
 };
 use bytes::{Bytes, BytesMut};
 use ipnet::IpNet;
@@ -25,22 +25,25 @@ use crate::time::Time;
 use super::adj_out::{GroupKey, SentEntry};
 use super::interner::AttrId;
 use super::loc::FamilyRib;
-use super::path::LOCAL;
+use super::path::{LOCAL, Path, PathKey};
 use super::peer::{Peer, PeerParams};
 use super::view::from_seconds;
-use super::{Rib, family_index, family_mut};
+use super::{Rib, family_index, family_mut, seconds};
 
 /// Longest message for ourselves.
 const LONGEST: usize = bgp_wire::MAX_EXTENDED_LEN;
-/// Everything that may be in a message for ourselves.
-const ANY: FamilySet = FamilySet::EMPTY;
+/// In messages for ourselves every path has its identifier.
+const IDS: FamilySet = FamilySet::ALL;
+
+/// A path identifier and a prefix.
+type PathName = (u32, IpNet);
 
 /// Paths with everything in common but the prefix.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Alike {
     peer: PeerId,
     received: Option<AttrId>,
-    at: Time,
+    at: u32,
     stale: bool,
 }
 
@@ -73,29 +76,40 @@ impl Rib {
     }
 
     fn export_received(&self, rib: &FamilyRib, frames: &mut Vec<RouteFrame>) -> Result<(), Failure> {
-        let mut alike: BTreeMap<Alike, Vec<IpNet>> = BTreeMap::new();
+        // Nobody is told what we call a path but those that take several.
+        let numbered = self.peers.values().any(|state| state.params.paths_sent.is_some());
+        let mut alike: BTreeMap<Alike, (Vec<PathName>, Vec<u16>)> = BTreeMap::new();
         for (_, found) in rib.table.iter_after(None) {
             for path in found.paths.as_slice() {
                 let received = (path.peer != LOCAL).then_some(path.received);
                 let key = Alike { peer: path.peer, received, at: path.received_at, stale: path.stale };
-                alike.entry(key).or_default().push(found.prefix);
+                let (paths, numbers) = alike.entry(key).or_default();
+                paths.push((path.path_id, found.prefix));
+                if numbered {
+                    numbers.push(path.number);
+                }
             }
         }
-        for (Alike { peer, received, at, stale }, prefixes) in alike {
+        for (Alike { peer, received, at, stale }, (paths, numbers)) in alike {
+            let at = from_seconds(at);
             let mut messages = BytesMut::new();
             let kind = match received {
                 Some(received) => {
-                    self.write_reach(&mut messages, rib.family, received, &prefixes)
+                    self.write_reach(&mut messages, rib.family, received, &paths)
                         .map_err(|error| (peer, error))?;
                     RouteKind::Received { at, stale, long_lived: false }
                 }
                 None => {
-                    write_unreach(&mut messages, rib.family, &prefixes).map_err(|error| (peer, error))?;
+                    write_unreach(&mut messages, rib.family, &paths).map_err(|error| (peer, error))?;
                     RouteKind::Own { at }
                 }
             };
+            // They stand in one message after the other in the order in which they were written.
+            let mut numbers = numbers.into_iter();
             each_message(messages, |message| {
-                frames.push(RouteFrame { peer, kind, numbers: Vec::new(), message });
+                let count = if numbered { paths_in(&message) } else { 0 };
+                let numbers = numbers.by_ref().take(count).collect();
+                frames.push(RouteFrame { peer, kind, numbers, message });
             });
         }
         Ok(())
@@ -107,15 +121,15 @@ impl Rib {
         peer: PeerId,
         frames: &mut Vec<RouteFrame>,
     ) -> Result<(), EncodeError> {
-        let mut alike: BTreeMap<(AttrId, u32), Vec<IpNet>> = BTreeMap::new();
+        let mut alike: BTreeMap<(AttrId, u32), Vec<PathName>> = BTreeMap::new();
         let mut outdated = Vec::new();
         rib.groups.each_sent(peer, |destination, entry| {
             let Some(found) = rib.table.get(destination) else { return };
             match entry {
                 SentEntry::Sent { attributes, at } => {
-                    alike.entry((attributes, at)).or_default().push(found.prefix);
+                    alike.entry((attributes, at)).or_default().push((0, found.prefix));
                 }
-                SentEntry::Outdated => outdated.push(found.prefix),
+                SentEntry::Outdated => outdated.push((0, found.prefix)),
             }
         });
         let mut push = |kind, messages| {
@@ -150,14 +164,14 @@ impl Rib {
         out: &mut BytesMut,
         family: Family,
         attributes: AttrId,
-        prefixes: &[IpNet],
+        paths: &[PathName],
     ) -> Result<(), EncodeError> {
         let attributes = self.interner.get(attributes);
         // Nothing is taken in or sent without one.
         let Some(next_hop) = attributes.next_hop else { return Ok(()) };
-        let context = encode_context(ANY);
+        let context = encode_context(IDS);
         let block = AttributeBlock::encode(attributes, &context);
-        encode_reach(out, &block, family, &next_hop, prefixes.iter().copied(), &context).map(drop)
+        encode_reach_paths(out, &block, family, &next_hop, paths.iter().copied(), &context).map(drop)
     }
 
     /// A peer of the process before, with a session (`up`) or awaited. Its routes follow.
@@ -173,7 +187,7 @@ impl Rib {
     /// # Errors
     /// [`ImportError`].
     pub(crate) fn resume_routes(&mut self, frame: RouteFrame) -> Result<(), ImportError> {
-        let RouteFrame { peer, kind, numbers: _, message } = frame;
+        let RouteFrame { peer, kind, numbers, message } = frame;
         let of = peer.get();
         let fail = |fault: String| ImportError::Routes { peer: of, fault };
         match kind {
@@ -186,7 +200,7 @@ impl Rib {
             None if peer == LOCAL => PeerKind::Internal,
             None => return Err(ImportError::RoutesUnknown(of)),
         };
-        let update = match Message::decode(&message, &decode_context(side, ANY)) {
+        let update = match Message::decode(&message, &decode_context(side, IDS)) {
             Ok(Message::Update(update)) => update,
             Ok(_) => return Err(fail("not an UPDATE".to_owned())),
             Err(error) => return Err(fail(error.to_string())),
@@ -196,9 +210,9 @@ impl Rib {
                 if let Some(error) = update.errors.first() {
                     return Err(fail(error.to_string()));
                 }
-                self.resume_received(peer, &update, at, stale);
+                self.resume_received(peer, &update, at, stale, &numbers);
             }
-            RouteKind::Own { at } => self.resume_own(&update, at),
+            RouteKind::Own { at } => self.resume_own(&update, at, &numbers),
             RouteKind::Sent { at } => {
                 for reach in update.announced() {
                     let attributes =
@@ -231,43 +245,46 @@ impl Rib {
         }
     }
 
-    fn resume_received(&mut self, peer: PeerId, update: &Update<'_>, at: Time, stale: bool) {
+    fn resume_received(&mut self, peer: PeerId, update: &Update<'_>, at: Time, stale: bool, numbers: &[u16]) {
         // What is kept of a peer that is away was taken in while it was there.
         let up = self.peers.get_mut(&peer).map(|state| std::mem::replace(&mut state.up, true));
         self.handle_update(peer, update, at);
         if let (Some(up), Some(state)) = (up, self.peers.get_mut(&peer)) {
             state.up = up;
         }
-        for reach in update.announced().filter(|_| stale) {
+        let mut numbers = numbers.iter();
+        for reach in update.announced() {
             let family = reach.family();
-            let rib = family_mut(&mut self.families, family);
             let mut marked = 0;
-            for prefix in reach.prefixes {
-                let Some(id) = rib.table.find(&prefix) else { continue };
-                let Some(found) = rib.table.get_mut(id) else { continue };
-                let paths = found.paths.as_mut_slice().iter_mut();
-                for path in paths.filter(|path| path.peer == peer && !path.stale) {
-                    path.stale = true;
-                    marked += 1;
-                }
+            for (path_id, prefix) in reach.prefixes.paths() {
+                let number = numbers.next();
+                let Some(path) = self.path_mut(&prefix, (peer, path_id)) else { continue };
+                marked += u32::from(stale && !path.stale);
+                path.stale |= stale;
+                path.number = number.copied().unwrap_or(path.number);
             }
             self.count(peer, family, |counters| counters.stale += marked);
         }
     }
 
-    /// Our own routes are there already, from the configuration; only since when is told.
-    fn resume_own(&mut self, update: &Update<'_>, at: Time) {
+    /// Our own routes are there already, from the configuration; only since when, and what they are called, is told.
+    fn resume_own(&mut self, update: &Update<'_>, at: Time, numbers: &[u16]) {
+        let mut numbers = numbers.iter();
         for unreach in update.withdrawn() {
-            let rib = family_mut(&mut self.families, unreach.family());
-            for prefix in unreach.prefixes {
-                let Some(id) = rib.table.find(&prefix) else { continue };
-                let Some(found) = rib.table.get_mut(id) else { continue };
-                let paths = found.paths.as_mut_slice().iter_mut();
-                for path in paths.filter(|path| path.peer == LOCAL) {
-                    path.received_at = at;
-                }
+            for (path_id, prefix) in unreach.prefixes.paths() {
+                let number = numbers.next();
+                let Some(path) = self.path_mut(&prefix, (LOCAL, path_id)) else { continue };
+                path.received_at = seconds(at);
+                path.number = number.copied().unwrap_or(path.number);
             }
         }
+    }
+
+    fn path_mut(&mut self, prefix: &IpNet, key: PathKey) -> Option<&mut Path> {
+        let rib = family_mut(&mut self.families, Family::of(prefix));
+        let id = rib.table.find(prefix)?;
+        let paths = rib.table.get_mut(id)?.paths.as_mut_slice();
+        paths.iter_mut().find(|path| path.key() == key)
     }
 
     fn resume_sent(
@@ -305,12 +322,8 @@ impl Rib {
     }
 }
 
-fn seconds(at: Time) -> u32 {
-    u32::try_from(at.as_nanos() / super::NANOS_PER_SECOND).unwrap_or(u32::MAX)
-}
-
-fn write_unreach(out: &mut BytesMut, family: Family, prefixes: &[IpNet]) -> Result<(), EncodeError> {
-    encode_unreach(out, family, prefixes.iter().copied(), &encode_context(ANY)).map(drop)
+fn write_unreach(out: &mut BytesMut, family: Family, paths: &[PathName]) -> Result<(), EncodeError> {
+    encode_unreach_paths(out, family, paths.iter().copied(), &encode_context(IDS)).map(drop)
 }
 
 /// Several messages that stand in one buffer, one by one.
@@ -321,5 +334,17 @@ fn each_message(messages: BytesMut, mut each: impl FnMut(Bytes)) {
             return;
         }
         each(rest.split_to(length));
+    }
+}
+
+/// How many paths a message of our own names.
+fn paths_in(message: &[u8]) -> usize {
+    match Message::decode(message, &decode_context(PeerKind::Internal, IDS)) {
+        Ok(Message::Update(update)) => {
+            let announced = update.announced().map(|reach| reach.prefixes.count()).sum::<usize>();
+            // What is announced is never withdrawn in the same message.
+            announced + update.withdrawn().map(|unreach| unreach.prefixes.count()).sum::<usize>()
+        }
+        _ => 0,
     }
 }

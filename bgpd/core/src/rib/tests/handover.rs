@@ -6,7 +6,7 @@ use crate::handover::RouteFrame;
 impl Lab {
     /// Goes on with tables that were made from what these gave, octet by octet.
     pub(super) fn hand_over(&mut self) {
-        let before = self.loc_rib();
+        let (before, names) = (self.loc_rib(), self.names());
         let frames: Vec<Bytes> =
             self.rib.export().expect("it can be written").iter().map(RouteFrame::to_bytes).collect();
         let mut rib = Rib::new(self.rib.config.clone());
@@ -25,6 +25,20 @@ impl Lab {
         self.rib = rib;
         self.check();
         assert_eq!(self.loc_rib(), before);
+        assert_eq!(self.names(), names);
+    }
+
+    /// Every path with what its peer calls it and when it came, and with what we call it if anybody is told.
+    fn names(&self) -> Vec<(IpNet, PeerId, u32, u32, u16)> {
+        let told = self.rib.peers.values().any(|state| state.params.paths_sent.is_some());
+        let tables = self.rib.families.iter().flat_map(|rib| rib.table.iter_after(None));
+        let paths = tables
+            .flat_map(|(_, found)| found.paths.as_slice().iter().map(|path| (found.prefix, path.clone())));
+        let name = |(prefix, path): (IpNet, path::Path)| {
+            let number = if told { path.number } else { 0 };
+            (prefix, path.peer, path.path_id, path.received_at, number)
+        };
+        paths.map(name).collect()
     }
 }
 
