@@ -7,6 +7,7 @@
 //! does not compile.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::sync::Arc;
 
 use bgp_core::rib::Ineligible;
@@ -72,7 +73,46 @@ pub fn render(instances: &[Arc<InstanceSnapshot>], conflicts: usize, clock: &Clo
             scrape.peer(instance, peer);
         }
     }
-    scrape.text()
+    scrape.text() + &lateness(instances)
+}
+
+/// How late KEEPALIVEs were, as histograms: they come whole from the snapshot, so the registry would only be in the way.
+fn lateness(instances: &[Arc<InstanceSnapshot>]) -> String {
+    const NAME: &str = "bgpd_keepalive_lateness_seconds";
+    let mut text = format!(
+        "# HELP {NAME} From the moment a KEEPALIVE was due to the moment it was written\n# TYPE {NAME} histogram\n"
+    );
+    for instance in instances {
+        let name = instance.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        for (waited_for, lateness) in
+            [("nothing", &instance.keepalives.first), ("peer", &instance.keepalives.behind)]
+        {
+            let labels = format!("instance_name=\"{name}\",waited_for=\"{waited_for}\"");
+            for (end, count) in lateness.cumulative() {
+                _ = writeln!(text, "{NAME}_bucket{{{labels},le=\"{end}\"}} {count}");
+            }
+            _ = writeln!(text, "{NAME}_bucket{{{labels},le=\"+Inf\"}} {}", lateness.count);
+            _ = writeln!(text, "{NAME}_sum{{{labels}}} {}", lateness.sum.as_secs_f64());
+            _ = writeln!(text, "{NAME}_count{{{labels}}} {}", lateness.count);
+        }
+    }
+    _ = writeln!(
+        text,
+        "# HELP bgpd_keepalive_lateness_max_seconds The latest KEEPALIVE\n# TYPE bgpd_keepalive_lateness_max_seconds gauge"
+    );
+    for instance in instances {
+        let name = instance.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        for (waited_for, lateness) in
+            [("nothing", &instance.keepalives.first), ("peer", &instance.keepalives.behind)]
+        {
+            let max = lateness.max.as_secs_f64();
+            _ = writeln!(
+                text,
+                "bgpd_keepalive_lateness_max_seconds{{instance_name=\"{name}\",waited_for=\"{waited_for}\"}} {max}"
+            );
+        }
+    }
+    text
 }
 
 #[derive(Default)]
@@ -178,6 +218,20 @@ impl Scrape {
             &names,
             &labels.values(),
             peer.counters.prefix_limit,
+        );
+        self.gauge(
+            "bgpd_slow_peer",
+            "1 while the peer does not take what is sent to it",
+            &names,
+            &labels.values(),
+            u64::from(peer.slow_since.is_some()),
+        );
+        self.counter(
+            "bgpd_slow_peer_total",
+            "Times the peer did not take what was sent to it for too long",
+            &names,
+            &labels.values(),
+            peer.slow_count,
         );
         self.gauge(
             "bgpd_queued_octets",

@@ -7,12 +7,11 @@ mod bird;
 mod frr;
 mod gobgp;
 mod oracle;
-mod raw;
 mod seen;
 mod star;
 
 pub use oracle::Oracle;
-pub use raw::{
+pub use rutter_lab::raw::{
     Frame, KEEPALIVE, NOTIFICATION, OPEN, ROUTE_REFRESH, RawPeer, UPDATE, attribute, open, open_extended,
     open_two_octet,
 };

@@ -21,6 +21,7 @@ mod host;
 mod http;
 mod lab;
 mod namespace;
+pub mod raw;
 mod wait;
 
 pub use bgpd::{Bgpd, rutter_binary};
@@ -33,4 +34,5 @@ pub use host::{Host, Ran};
 pub use http::{HttpReply, http_request};
 pub use lab::{Lab, LinkEnd};
 pub use nix::sys::signal::Signal;
+pub use raw::RawPeer;
 pub use wait::wait_for;

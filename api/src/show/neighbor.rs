@@ -138,6 +138,15 @@ pub struct Neighbor {
     pub connections_established: u64,
     /// How often it went down.
     pub connections_dropped: u64,
+    /// For how long it has not taken all that was sent to it. Ours, as the next one; absent unless that is too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_peer_msecs: Option<u64>,
+    /// How often that was so. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_peer_count: Option<u64>,
+    /// Octets that wait to be written to it. Ours; absent when none do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_octets: Option<u64>,
     /// Why and when it went down last.
     #[serde(flatten)]
     pub last_reset: LastReset,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::ordered::Ordered;
+use super::table::is_false;
 use super::text;
 
 /// The answer over all families that have a peer. A family without peers is absent, as in FRR.
@@ -127,6 +128,9 @@ pub struct PeerSummary {
     pub desc: Option<String>,
     /// What kind of name the peer is listed under.
     pub id_type: IdType,
+    /// It does not take what is sent to it. Ours; absent when false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub slow_peer: bool,
 }
 
 /// State of a session (RFC 4271 §8.2.2) as FRR spells it.
@@ -259,7 +263,7 @@ impl FamilySummary {
                 peer.outq,
                 peer.peer_uptime,
                 peer.pfx_snt,
-                peer.described_as(),
+                format_args!("{}{}", if peer.slow_peer { "SLOW " } else { "" }, peer.described_as()),
             );
         }
         _ = writeln!(out, "\nTotal number of neighbors {}", self.total_peers);

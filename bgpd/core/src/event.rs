@@ -18,6 +18,7 @@ use crate::gr::helper::SweepCause;
 use crate::ids::{ConnId, PeerId};
 use crate::reason::Reason;
 use crate::session::State;
+use crate::time::Time;
 
 /// How many octets a driver queues for one connection. The core hands out no more UPDATEs than fit; the driver reports
 /// `free = SEND_QUEUE_LEN - queued` by [`crate::Speaker::handle_writable`].
@@ -70,6 +71,8 @@ pub struct Transmit {
     pub conn: ConnId,
     /// What.
     pub bytes: Bytes,
+    /// When it should have gone out: set for a KEEPALIVE that its timer sends, so that a driver can tell how late it is.
+    pub due: Option<Time>,
 }
 
 /// Both ends of a connection, and which of our addresses a next hop to ourselves can name.
@@ -356,6 +359,18 @@ pub enum EventKind {
         routes: u32,
         /// Why now.
         cause: SweepCause,
+    },
+    /// The peer has not taken all that was queued for it for a while: it reads too slowly, or not at all.
+    SlowPeer {
+        /// Octets that wait in the driver's queue.
+        queued: usize,
+        /// For how long the queue has not been empty.
+        since: Duration,
+    },
+    /// A slow peer has taken all that was queued, or its session ended.
+    SlowPeerOver {
+        /// For how long it was slow.
+        lasted: Duration,
     },
     /// The peer asked for our routes again.
     RefreshRequested {

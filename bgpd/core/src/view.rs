@@ -61,6 +61,10 @@ pub struct PeerView<'a> {
     pub next_connect: Option<Time>,
     /// Octets handed to the driver that it did not report as written.
     pub queued_out: usize,
+    /// Since when the peer has not taken all that waits, if that is too long.
+    pub slow_since: Option<Time>,
+    /// How often it was slow.
+    pub slow_count: u64,
     /// Octets of an incomplete message.
     pub queued_in: usize,
     /// Messages received.

@@ -13,6 +13,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bgp_core::Time;
 use bytes::{Buf, Bytes};
 use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
@@ -29,15 +30,46 @@ pub(super) struct Connection {
     stream: Arc<TcpStream>,
     queue: VecDeque<Bytes>,
     queued: usize,
+    /// KEEPALIVEs in the queue that a timer sent.
+    keepalives: VecDeque<QueuedKeepalive>,
+    /// Octets queued and written since the beginning.
+    pushed: u64,
+    written: u64,
     /// Somebody waits for the socket to take more.
     pub write_armed: bool,
+}
+
+/// A KEEPALIVE that waits to be written.
+#[derive(Debug)]
+struct QueuedKeepalive {
+    /// It is out when so many octets are.
+    end: u64,
+    due: Time,
+    behind: bool,
+}
+
+/// A KEEPALIVE that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SentKeepalive {
+    /// When its timer wanted it to go out.
+    pub due: Time,
+    /// It had to wait for octets before it that the peer had not taken.
+    pub behind: bool,
 }
 
 impl Connection {
     /// Wraps a connected stream.
     #[must_use]
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream: Arc::new(stream), queue: VecDeque::new(), queued: 0, write_armed: false }
+        Self {
+            stream: Arc::new(stream),
+            queue: VecDeque::new(),
+            queued: 0,
+            keepalives: VecDeque::new(),
+            pushed: 0,
+            written: 0,
+            write_armed: false,
+        }
     }
 
     /// The stream, to wait for it.
@@ -52,10 +84,23 @@ impl Connection {
         self.queued
     }
 
-    /// Queues octets.
-    pub(super) fn push(&mut self, bytes: Bytes) {
+    /// Queues octets; `due` is when they should have gone out, of a KEEPALIVE that its timer sends.
+    pub(super) fn push(&mut self, bytes: Bytes, due: Option<Time>) {
+        let behind = self.queued > 0;
+        self.pushed += bytes.len() as u64;
         self.queued += bytes.len();
         self.queue.push_back(bytes);
+        if let Some(due) = due {
+            self.keepalives.push_back(QueuedKeepalive { end: self.pushed, due, behind });
+        }
+    }
+
+    /// The next KEEPALIVE that was written and not returned yet.
+    pub(super) fn sent_keepalive(&mut self) -> Option<SentKeepalive> {
+        let front = self.keepalives.front().filter(|front| front.end <= self.written)?;
+        let sent = SentKeepalive { due: front.due, behind: front.behind };
+        self.keepalives.pop_front();
+        Some(sent)
     }
 
     /// Reads what the kernel has, whether or not the runtime has heard of it.
@@ -95,6 +140,7 @@ impl Connection {
 
     fn consume(&mut self, mut length: usize) {
         self.queued -= length;
+        self.written += length as u64;
         while length > 0 {
             let Some(front) = self.queue.front_mut() else { return };
             if length < front.len() {
@@ -175,7 +221,7 @@ mod tests {
         let (mut connection, mut peer) = pair().await;
         let expected: Vec<u8> = (0..10_000_u32).flat_map(u32::to_be_bytes).collect();
         for chunk in expected.chunks(7) {
-            connection.push(Bytes::copy_from_slice(chunk));
+            connection.push(Bytes::copy_from_slice(chunk), None);
         }
         assert_eq!(connection.queued(), expected.len());
         let reader = tokio::spawn(async move {
@@ -189,6 +235,30 @@ mod tests {
         }
         connection.close().await;
         assert_eq!(reader.await.expect("the reader ends"), expected);
+    }
+
+    #[tokio::test]
+    async fn keepalives_are_known_by_when_they_were_written() {
+        let (mut connection, mut peer) = pair().await;
+        let due = |second| Some(Time::ZERO + Duration::from_secs(second));
+        connection.push(Bytes::from_static(b"alive"), due(1));
+        assert_eq!(connection.sent_keepalive(), None);
+        connection.write().expect("written");
+        assert_eq!(connection.sent_keepalive(), Some(SentKeepalive { due: due(1).unwrap(), behind: false }));
+        assert_eq!(connection.sent_keepalive(), None);
+        // More than the kernel takes while the peer does not read.
+        connection.push(Bytes::from(vec![0; 32 << 20]), None);
+        connection.push(Bytes::from_static(b"alive"), due(2));
+        connection.write().expect("written");
+        assert_eq!(connection.sent_keepalive(), None);
+        let reader = tokio::spawn(async move { while peer.read(&mut [0; 65536]).await.unwrap_or(0) > 0 {} });
+        while connection.queued() > 0 {
+            connection.stream().writable().await.expect("the peer reads");
+            connection.write().expect("written");
+        }
+        assert_eq!(connection.sent_keepalive(), Some(SentKeepalive { due: due(2).unwrap(), behind: true }));
+        drop(connection);
+        reader.await.expect("it ends");
     }
 
     #[tokio::test]
@@ -211,7 +281,7 @@ mod tests {
     async fn the_last_words_arrive_although_the_peer_was_talking() {
         let (mut connection, mut peer) = pair().await;
         peer.try_write(&[1; 1000]).expect("the peer talks and we do not listen");
-        connection.push(Bytes::from_static(b"farewell"));
+        connection.push(Bytes::from_static(b"farewell"), None);
         let closing = tokio::spawn(connection.close());
         let mut all = Vec::new();
         peer.read_to_end(&mut all).await.expect("no reset");

@@ -4,15 +4,28 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bgp_core::{Event, EventKind, PeerId, State};
 use bgp_wire::Notification;
+
+use crate::instance::lateness::Lateness;
 
 /// Counters of one instance.
 #[derive(Clone, Debug, Default)]
 pub struct InstanceCounters {
     refused: BTreeMap<&'static str, u64>,
     peers: HashMap<PeerId, Arc<PeerCounters>>,
+    keepalives: KeepaliveLateness,
+}
+
+/// How late KEEPALIVEs were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepaliveLateness {
+    /// Those that found nothing before them in the queue.
+    pub first: Lateness,
+    /// Those that had to wait for the peer to take what was before them.
+    pub behind: Lateness,
 }
 
 /// Counters of one peer, since it was configured.
@@ -42,6 +55,18 @@ impl InstanceCounters {
         *self.refused.entry(reason).or_default() += 1;
     }
 
+    /// Counts a KEEPALIVE that was written so late; `behind` octets that the peer had not taken.
+    pub fn keepalive_sent(&mut self, late: Duration, behind: bool) {
+        let lateness = if behind { &mut self.keepalives.behind } else { &mut self.keepalives.first };
+        lateness.record(late);
+    }
+
+    /// How late KEEPALIVEs were.
+    #[must_use]
+    pub fn keepalives(&self) -> KeepaliveLateness {
+        self.keepalives
+    }
+
     /// Counts an event of the speaker.
     pub fn count(&mut self, event: &Event) {
         let counters = Arc::make_mut(self.peers.entry(event.peer).or_default());
@@ -62,6 +87,8 @@ impl InstanceCounters {
             EventKind::EndOfRib { .. }
             | EventKind::StaleKept { .. }
             | EventKind::StaleSwept { .. }
+            | EventKind::SlowPeer { .. }
+            | EventKind::SlowPeerOver { .. }
             | EventKind::RefreshRequested { .. } => {}
         }
     }

@@ -83,6 +83,20 @@ pub(super) fn record(speaker: &Speaker, event: &Event, gone: Option<IpAddr>) {
             let cause = cause.label();
             tracing::info!(instance, peer, address, %family, routes, cause, "stale routes removed");
         }
+        EventKind::SlowPeer { queued, since } => {
+            let seconds = since.as_secs();
+            tracing::warn!(
+                instance,
+                peer,
+                address,
+                queued,
+                "slow peer: it has not taken all we sent for {seconds} s; others do not wait for it"
+            );
+        }
+        EventKind::SlowPeerOver { lasted } => {
+            let seconds = lasted.as_secs();
+            tracing::info!(instance, peer, address, seconds, "slow peer no longer: nothing waits for it");
+        }
         EventKind::RefreshRequested { family } => {
             tracing::info!(instance, peer, address, %family, "the peer asked for our routes again");
         }

@@ -10,6 +10,7 @@ pub mod counters;
 mod endpoints;
 mod io;
 mod journal;
+pub mod lateness;
 mod listener;
 mod owner;
 pub mod snapshot;

@@ -309,6 +309,10 @@ impl Owner {
         match connection.write() {
             Ok(written) => {
                 let queued = connection.queued();
+                let now = self.clock.now();
+                while let Some(sent) = connection.sent_keepalive() {
+                    self.counters.keepalive_sent(now.since(sent.due), sent.behind);
+                }
                 if queued > 0 && !connection.write_armed {
                     connection.write_armed = true;
                     let stream = Arc::clone(connection.stream());
@@ -415,7 +419,7 @@ impl Owner {
                 self.counters.refused(refusal.label());
                 self.publisher.mark();
                 let mut connection = Connection::new(stream);
-                connection.push(refusal.notification().encode());
+                connection.push(refusal.notification().encode(), None);
                 self.farewell(connection);
             }
         }
@@ -469,7 +473,7 @@ impl Owner {
         while let Some(transmit) = self.speaker.poll_transmit(now) {
             // A connection that was lost meanwhile: its peer was told by handle_closed.
             if let Some(connection) = self.connections.get_mut(&transmit.conn) {
-                connection.push(transmit.bytes);
+                connection.push(transmit.bytes, transmit.due);
                 if touched.last() != Some(&transmit.conn) && !touched.contains(&transmit.conn) {
                     touched.push(transmit.conn);
                 }
@@ -495,7 +499,7 @@ impl Owner {
                     // What was polled for it since `transmit` must be queued first.
                     while let Some(transmit) = self.speaker.poll_transmit(self.clock.now()) {
                         if let Some(connection) = self.connections.get_mut(&transmit.conn) {
-                            connection.push(transmit.bytes);
+                            connection.push(transmit.bytes, transmit.due);
                         }
                     }
                     if let Some(connection) = self.connections.remove(&conn) {

@@ -21,7 +21,7 @@ use bgp_wire::{Family, FamilySet};
 use tokio::time::Instant;
 
 use crate::clock::{Clock, Moment};
-use crate::instance::counters::{InstanceCounters, PeerCounters};
+use crate::instance::counters::{InstanceCounters, KeepaliveLateness, PeerCounters};
 use crate::instance::listener::{ListenFailure, Listeners};
 
 /// Longest time that a change of a counter stays unpublished.
@@ -46,6 +46,8 @@ pub struct InstanceSnapshot {
     pub listen_failures: Vec<ListenFailure>,
     /// Connections not accepted, by reason.
     pub refused: BTreeMap<&'static str, u64>,
+    /// How late KEEPALIVEs were.
+    pub keepalives: KeepaliveLateness,
     /// Tables, one per family.
     pub tables: Vec<(Family, Totals)>,
     /// Peers, in the order of their addresses.
@@ -95,6 +97,10 @@ pub struct PeerSnapshot {
     pub next_connect: Option<Time>,
     /// Octets that wait to be written.
     pub queued_out: usize,
+    /// Since when it has not taken all that waits, if that is too long.
+    pub slow_since: Option<Time>,
+    /// How often it was slow.
+    pub slow_count: u64,
     /// Octets of an incomplete message.
     pub queued_in: usize,
     /// Messages received.
@@ -164,6 +170,7 @@ impl InstanceSnapshot {
             multipath_relax: config.multipath_relax,
             listen_failures: Vec::new(),
             refused: BTreeMap::new(),
+            keepalives: KeepaliveLateness::default(),
             tables: Vec::new(),
             peers: Vec::new(),
         }
@@ -252,6 +259,8 @@ impl PeerSnapshot {
             last_update: view.last_update,
             next_connect: view.next_connect,
             queued_out: view.queued_out,
+            slow_since: view.slow_since,
+            slow_count: view.slow_count,
             queued_in: view.queued_in,
             received: view.received.clone(),
             sent: view.sent.clone(),
@@ -338,6 +347,7 @@ impl Publisher {
         let mut snapshot = InstanceSnapshot::starting(config, clock);
         snapshot.listen_failures = listeners.failures().to_vec();
         snapshot.refused.clone_from(counters.refused_by_reason());
+        snapshot.keepalives = counters.keepalives();
         snapshot.tables =
             FamilySet::ALL.iter().map(|family| (family, speaker.rib().totals(family))).collect();
         snapshot.peers = speaker

@@ -11,7 +11,7 @@ use super::graceful_restart::{FamilyRestart, GracefulRestart};
 use super::{BfdInfo, Connection, FamilyInfo, LastReset, MessageStats, Neighbor, PrefixStats, Switch};
 use crate::show::ordered::Ordered;
 use crate::show::summary::PeerState;
-use crate::show::text::clock;
+use crate::show::text::{clock, uptime};
 
 impl Neighbor {
     /// FRR's layout; `key` is the name the neighbour is listed under.
@@ -33,6 +33,14 @@ impl Neighbor {
         }
         let (up, down) = (self.connections_established, self.connections_dropped);
         _ = writeln!(out, "\n  Connections established {up}; dropped {down}");
+        if let Some(msecs) = self.slow_peer_msecs {
+            _ = writeln!(
+                out,
+                "  Slow peer: has not taken all we sent for {}, {} octets wait",
+                uptime(msecs / 1000),
+                self.queued_octets.unwrap_or_default()
+            );
+        }
         self.last_reset.render(&mut out);
         self.render_connection(&mut out);
         out

@@ -163,10 +163,10 @@ impl Peer {
     /// Acts on every deadline that passed.
     pub(crate) fn handle_timeout(&mut self, shared: &mut Shared, now: Time) {
         for side in Side::BOTH {
-            while let Some(timer) =
+            while let Some((timer, due)) =
                 self.slot_mut(side).conn.as_mut().and_then(|conn| conn.timers.expired(now))
             {
-                self.conn_timer(side, timer, shared, now);
+                self.conn_timer(side, timer, due, shared, now);
             }
         }
         self.restart_timeout(shared, now);
@@ -183,7 +183,7 @@ impl Peer {
         }
     }
 
-    fn conn_timer(&mut self, side: Side, timer: ConnTimer, shared: &mut Shared, now: Time) {
+    fn conn_timer(&mut self, side: Side, timer: ConnTimer, due: Time, shared: &mut Shared, now: Time) {
         match timer {
             ConnTimer::Hold if self.slot(side.other()).state == State::Established => {
                 self.lose_collision(side, shared, now);
@@ -192,10 +192,14 @@ impl Peer {
             ConnTimer::SendHold => {
                 self.feed(side, Input::SendHoldExpired, Reason::SendHoldTimerExpired, shared, now);
             }
-            // No change of state comes of it, so the reason is never seen.
             ConnTimer::Keepalive => {
-                self.feed(side, Input::KeepaliveExpired, Reason::OpenConfirmed, shared, now)
+                if let Some(conn) = self.slot_mut(side).conn.as_mut() {
+                    conn.keepalive_due = Some(due);
+                }
+                // No change of state comes of it, so the reason is never seen.
+                self.feed(side, Input::KeepaliveExpired, Reason::OpenConfirmed, shared, now);
             }
+            ConnTimer::Slow => self.become_slow(side, shared, now),
         }
     }
 }

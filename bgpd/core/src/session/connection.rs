@@ -10,6 +10,7 @@ use crate::session::fsm::State;
 use crate::session::inbound::Inbound;
 use crate::session::negotiate::Offer;
 use crate::session::timers::ConnTimers;
+use crate::time::Time;
 use crate::view::Negotiated;
 
 /// A place for one connection and its state machine. A peer has two: one it dials, one it accepts.
@@ -34,6 +35,10 @@ pub(crate) struct Conn {
     pub(crate) decode: DecodeContext,
     /// Octets handed to the driver that it did not report as written.
     pub(crate) queued: usize,
+    /// Since when the queue has not been empty, once that is longer than usual.
+    pub(crate) slow_since: Option<Time>,
+    /// When the KEEPALIVE to be sent next was due.
+    pub(crate) keepalive_due: Option<Time>,
     /// The driver knows that it ended.
     pub(crate) gone: bool,
 }
@@ -49,6 +54,8 @@ impl Conn {
             negotiated: None,
             decode: DecodeContext::new(PeerKind::External),
             queued: 0,
+            slow_since: None,
+            keepalive_due: None,
             gone: false,
         }
     }

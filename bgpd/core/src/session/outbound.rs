@@ -20,7 +20,7 @@ use crate::session::collision::Side;
 use crate::session::negotiate::{Offer, add_path};
 use crate::session::peer::Peer;
 use crate::session::shared::Shared;
-use crate::session::timers::{OPEN_HOLD_TIME, send_hold_time};
+use crate::session::timers::{OPEN_HOLD_TIME, SLOW_AFTER, send_hold_time};
 use crate::time::Time;
 use crate::view::Direction;
 
@@ -92,8 +92,11 @@ impl Peer {
 
     /// Sends a KEEPALIVE and sets the time for the next one.
     pub(crate) fn send_keepalive(&mut self, side: Side, shared: &mut Shared, now: Time) {
-        self.sent.keepalives += 1;
-        self.send(side, Bytes::from_static(&KEEPALIVE), shared, now);
+        if let Some(conn) = self.slot_mut(side).conn.as_mut() {
+            shared.transmit_keepalive(conn.id, conn.keepalive_due.take());
+            self.sent.keepalives += 1;
+            self.count_sent(side, KEEPALIVE.len(), now);
+        }
         self.arm_keepalive(side, shared, now);
     }
 
@@ -148,20 +151,44 @@ impl Peer {
         if let Some(conn) = self.slot_mut(side).conn.as_mut() {
             conn.queued += len;
             conn.timers.send_hold.get_or_insert_with(|| now + send_hold_time(hold_time));
+            if conn.slow_since.is_none() {
+                conn.timers.slow.get_or_insert_with(|| now + SLOW_AFTER);
+            }
         }
     }
 
     /// The driver wrote some: `free` octets of its queue are free now.
-    pub(crate) fn writable(&mut self, side: Side, conn: ConnId, free: usize, now: Time) {
+    pub(crate) fn writable(&mut self, side: Side, conn: ConnId, free: usize, shared: &mut Shared, now: Time) {
         let (hold_time, _) = self.intervals();
         let Some(held) = self.slot_mut(side).conn.as_mut().filter(|held| held.id == conn) else { return };
         let queued = SEND_QUEUE_LEN.saturating_sub(free);
         if queued == 0 {
             held.timers.send_hold = None;
+            held.timers.slow = None;
         } else if queued < held.queued {
             held.timers.send_hold = Some(now + send_hold_time(hold_time));
         }
         held.queued = queued;
+        if queued == 0 && held.slow_since.is_some() {
+            self.recover(side, shared, now);
+        }
+    }
+
+    /// The queue has not been empty for [`SLOW_AFTER`].
+    pub(crate) fn become_slow(&mut self, side: Side, shared: &mut Shared, now: Time) {
+        let Some(conn) = self.slot_mut(side).conn.as_mut().filter(|conn| conn.queued > 0) else { return };
+        conn.slow_since = Some(Time::ZERO + now.since(Time::ZERO + SLOW_AFTER));
+        let queued = conn.queued;
+        self.slow_count += 1;
+        self.emit(EventKind::SlowPeer { queued, since: SLOW_AFTER }, shared);
+    }
+
+    /// What was queued is gone, in one way or the other.
+    pub(crate) fn recover(&mut self, side: Side, shared: &mut Shared, now: Time) {
+        let slow = self.slot_mut(side).conn.as_mut().and_then(|conn| conn.slow_since.take());
+        if let Some(since) = slow {
+            self.emit(EventKind::SlowPeerOver { lasted: now - since }, shared);
+        }
     }
 
     /// The next UPDATE, if the RIB has one and the driver has room for it.
@@ -187,7 +214,7 @@ impl Peer {
         self.count_sent(side, bytes.len(), now);
         // RFC 4271 §4.4: an UPDATE says as much as a KEEPALIVE.
         self.arm_keepalive(side, shared, now);
-        Some(Transmit { conn: id, bytes })
+        Some(Transmit { conn: id, bytes, due: None })
     }
 }
 

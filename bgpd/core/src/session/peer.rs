@@ -68,6 +68,8 @@ pub(crate) struct Peer {
     pub(crate) last_uptime: Duration,
     pub(crate) established_count: u64,
     pub(crate) dropped_count: u64,
+    /// How often its send queue was not empty for too long.
+    pub(crate) slow_count: u64,
     pub(crate) remote_router_id: Option<Ipv4Addr>,
     /// What the last session agreed on.
     pub(crate) last_negotiated: Option<Negotiated>,
@@ -105,6 +107,7 @@ impl Peer {
             last_uptime: Duration::ZERO,
             established_count: 0,
             dropped_count: 0,
+            slow_count: 0,
             remote_router_id: None,
             last_negotiated: None,
             received: MessageCounters::default(),
@@ -309,6 +312,7 @@ impl Peer {
 
     /// Closes a slot's connection and remembers why, if that is worth remembering.
     fn drop_conn(&mut self, side: Side, from: State, cause: &Cause, shared: &mut Shared, now: Time) {
+        self.recover(side, shared, now);
         let Some(conn) = self.slot_mut(side).conn.take() else { return };
         shared.conns.remove(&conn.id);
         if !conn.gone {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use bgp_wire::Notification;
+use bgp_wire::{KEEPALIVE, Notification};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use rand_pcg::Pcg32;
@@ -74,7 +74,12 @@ impl Shared {
 
     /// Queues a message ahead of all UPDATEs.
     pub(crate) fn transmit(&mut self, conn: ConnId, bytes: Bytes) {
-        self.transmits.push_back(Transmit { conn, bytes });
+        self.transmits.push_back(Transmit { conn, bytes, due: None });
+    }
+
+    /// Queues a KEEPALIVE whose time came at `due`.
+    pub(crate) fn transmit_keepalive(&mut self, conn: ConnId, due: Option<Time>) {
+        self.transmits.push_back(Transmit { conn, bytes: Bytes::from_static(&KEEPALIVE), due });
     }
 
     /// What RFC 4271 §6.8 compares of us.

@@ -137,7 +137,7 @@ impl Speaker {
     /// The driver wrote something to the socket; `free` octets of its queue for this connection are free now, of
     /// [`crate::SEND_QUEUE_LEN`].
     pub fn handle_writable(&mut self, conn: ConnId, free: usize, now: Time) {
-        self.with_conn(conn, |peer, side, _| peer.writable(side, conn, free, now));
+        self.with_conn(conn, |peer, side, shared| peer.writable(side, conn, free, shared, now));
     }
 
     /// Time has passed.

@@ -84,6 +84,8 @@ fn view(peer: &Peer) -> PeerView<'_> {
         last_update: peer.last_update,
         next_connect,
         queued_out: leading.map_or(0, |conn| conn.queued),
+        slow_since: leading.and_then(|conn| conn.slow_since),
+        slow_count: peer.slow_count,
         queued_in: leading.map_or(0, |conn| conn.inbound.len()),
         received: &peer.received,
         sent: &peer.sent,

@@ -92,5 +92,6 @@ fn row(view: &View, peer: &PeerSnapshot, family: Family) -> PeerSummary {
         connections_dropped: peer.dropped_count,
         desc: peer.config.description.as_deref().map(str::to_owned),
         id_type: peer.id_type(),
+        slow_peer: peer.slow_since.is_some(),
     }
 }

@@ -9,6 +9,7 @@ mod history;
 mod operate;
 mod routes;
 mod session;
+mod slow;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
-use rutter_lab::Host;
+
+use crate::host::Host;
+use crate::wait::wait_for;
 
 const HEADER: usize = 19;
 /// Message type.
@@ -52,10 +54,9 @@ impl RawPeer {
     /// Dials as [`RawPeer::connect`], from one of the host's addresses.
     pub fn connect_from(host: &Host, local: &str, remote: &str) -> Result<Self> {
         let (local, remote): (IpAddr, IpAddr) = (local.parse()?, remote.parse()?);
-        let stream =
-            rutter_lab::wait_for(Duration::from_secs(10), &format!("a connection to {remote}"), || {
-                host.enter(|| dial(SocketAddr::new(local, 0), SocketAddr::new(remote, 179)))?
-            })?;
+        let stream = wait_for(Duration::from_secs(10), &format!("a connection to {remote}"), || {
+            host.enter(|| dial(SocketAddr::new(local, 0), SocketAddr::new(remote, 179)))?
+        })?;
         Self::new(stream)
     }
 
@@ -64,7 +65,7 @@ impl RawPeer {
         let local: IpAddr = local.parse()?;
         let listener = host.enter(|| TcpListener::bind(SocketAddr::new(local, 179)))??;
         listener.set_nonblocking(true)?;
-        let stream = rutter_lab::wait_for(Duration::from_secs(30), "the other side to connect", || {
+        let stream = wait_for(Duration::from_secs(30), "the other side to connect", || {
             Ok(listener.accept().map(|(stream, _)| stream)?)
         })?;
         stream.set_nonblocking(false)?;
