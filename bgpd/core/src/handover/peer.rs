@@ -45,6 +45,7 @@ pub(crate) struct PeerState {
     last_uptime: Duration,
     established_count: u64,
     dropped_count: u64,
+    slow_count: u64,
     remote_router_id: Option<Ipv4Addr>,
     last_negotiated: Option<Negotiated>,
     received: MessageCounters,
@@ -79,6 +80,7 @@ struct ConnState {
     partial: Bytes,
     negotiated: Negotiated,
     queued: usize,
+    slow_since: Option<Time>,
 }
 
 impl PeerState {
@@ -111,6 +113,7 @@ impl Peer {
             last_uptime,
             established_count,
             dropped_count,
+            slow_count,
             remote_router_id,
             last_negotiated,
             received,
@@ -140,6 +143,7 @@ impl Peer {
             last_uptime: *last_uptime,
             established_count: *established_count,
             dropped_count: *dropped_count,
+            slow_count: *slow_count,
             remote_router_id: *remote_router_id,
             last_negotiated: last_negotiated.clone(),
             received: received.clone(),
@@ -165,6 +169,7 @@ impl Peer {
             partial: conn.inbound.partial(),
             negotiated: conn.negotiated.clone()?,
             queued: conn.queued,
+            slow_since: conn.slow_since,
         })
     }
 
@@ -181,6 +186,7 @@ impl Peer {
         self.last_uptime = state.last_uptime;
         self.established_count = state.established_count;
         self.dropped_count = state.dropped_count;
+        self.slow_count = state.slow_count;
         self.remote_router_id = state.remote_router_id;
         self.last_negotiated = state.last_negotiated;
         self.received = state.received;
@@ -218,6 +224,7 @@ impl Peer {
         conn.timers = state.timers;
         conn.inbound.resume(&state.partial);
         conn.queued = state.queued;
+        conn.slow_since = state.slow_since;
         self.install(state.side, conn, shared);
         self.slot_mut(state.side).state = State::Established;
         shared.established.insert(self.id);
