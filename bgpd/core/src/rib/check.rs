@@ -140,16 +140,23 @@ impl Rib {
         Ok(())
     }
 
-    /// A group with nothing left to send: what is on the wire is what the best paths say.
+    /// A group with nothing left to send: what is on the wire is what the best paths say, or the paths it chose.
     fn check_wire(&self, rib: &FamilyRib, group: &Group) -> Result<(), String> {
         for (id, found) in rib.table.iter_after(None) {
-            let best = found.paths.best();
-            let expected = best.and_then(|best| {
-                group.expected(self.reader(), &found.prefix, best).ok().zip(Some(best.peer))
+            let mut expected: Vec<_> = group
+                .chosen(self.reader(), &found.paths)
+                .into_iter()
+                .filter_map(|(number, path)| {
+                    let attributes = group.expected(self.reader(), &found.prefix, &path).ok()?;
+                    Some((number, attributes, path.peer))
+                })
+                .collect();
+            expected.sort_by_key(|(number, ..)| *number);
+            let wire = group.on_wire(id).into_iter();
+            let wire = wire.map(|(number, attributes, source)| {
+                (number, self.interner.get(attributes).as_ref().clone(), source)
             });
-            let actual = group
-                .on_wire(id)
-                .map(|(attributes, source)| (self.interner.get(attributes).as_ref().clone(), source));
+            let actual: Vec<_> = wire.collect();
             if expected != actual {
                 return Err(format!("{} should be sent as {expected:?}, was as {actual:?}", found.prefix));
             }

@@ -57,6 +57,11 @@ pub(super) struct MultipathRule {
     pub(super) relax: bool,
 }
 
+impl MultipathRule {
+    /// One path and no other.
+    pub(super) const ONE: Self = Self { maximum: 1, relax: false };
+}
+
 /// What the decision process decided, by position in the contenders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Selection {

@@ -123,6 +123,7 @@ struct Environment<'a> {
     table: &'a mut Table,
     interner: &'a mut Interner,
     peers: &'a Peers,
+    next_hops: &'a NextHops,
     config: &'a RibConfig,
     now: Time,
 }
@@ -132,6 +133,7 @@ struct Environment<'a> {
 struct Reader<'a> {
     interner: &'a Interner,
     peers: &'a Peers,
+    next_hops: &'a NextHops,
     config: &'a RibConfig,
 }
 
@@ -252,6 +254,7 @@ impl Rib {
             table: &mut family.table,
             interner: &mut self.interner,
             peers: &self.peers,
+            next_hops: &self.next_hops,
             config: &self.config,
             now,
         };
@@ -274,6 +277,7 @@ impl Rib {
                 table: &mut family.table,
                 interner: &mut self.interner,
                 peers: &self.peers,
+                next_hops: &self.next_hops,
                 config: &self.config,
                 now,
             };
@@ -370,13 +374,18 @@ impl Rib {
     }
 
     fn reader(&self) -> Reader<'_> {
-        Reader { interner: &self.interner, peers: &self.peers, config: &self.config }
+        Reader {
+            interner: &self.interner,
+            peers: &self.peers,
+            next_hops: &self.next_hops,
+            config: &self.config,
+        }
     }
 }
 
 impl Environment<'_> {
     fn reader(&self) -> Reader<'_> {
-        Reader { interner: self.interner, peers: self.peers, config: self.config }
+        Reader { interner: self.interner, peers: self.peers, next_hops: self.next_hops, config: self.config }
     }
 
     /// The time in seconds.
@@ -385,7 +394,11 @@ impl Environment<'_> {
     }
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    const fn judges(&self) -> Judges<'a> {
+        Judges { config: self.config, peers: self.peers, next_hops: self.next_hops }
+    }
+
     fn source(&self, peer: PeerId) -> Source {
         Source::of(peer, self.peers, self.config.router_id)
     }

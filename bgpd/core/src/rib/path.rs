@@ -129,7 +129,6 @@ impl Paths {
     }
 
     /// The path that goes by this number.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the next step sends by number"))]
     pub(super) fn numbered(&self, number: PathNumber) -> Option<&Path> {
         self.as_slice().iter().find(|path| path.number == number)
     }

@@ -102,6 +102,7 @@ impl Rib {
                 table: &mut family.table,
                 interner: &mut self.interner,
                 peers: &self.peers,
+                next_hops: &self.next_hops,
                 config: &self.config,
                 now,
             };

@@ -76,7 +76,7 @@ pub struct PathView {
 }
 
 /// A route as it was sent to a peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentRoute {
     /// The prefix.
     pub prefix: IpNet,
@@ -91,13 +91,8 @@ pub struct SentRoute {
 /// What a peer was told about a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Advertisement {
-    /// It was sent this.
-    Sent {
-        /// The attributes on the wire.
-        attributes: Arc<PathAttributes>,
-        /// When it was encoded, in whole seconds.
-        at: Time,
-    },
+    /// It was sent this: one route, or several where the session carries several (RFC 7911).
+    Sent(Vec<SentRoute>),
     /// It will be, as soon as the peer takes more messages.
     Queued,
     /// It was not, and why.
@@ -107,13 +102,13 @@ pub enum Advertisement {
 /// Numbers of one peer and family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeerCounters {
-    /// Prefixes in the Adj-RIB-In.
+    /// Paths in the Adj-RIB-In: one for each prefix, unless the session carries several (RFC 7911).
     pub received: u32,
     /// Those that take part in the decision.
     pub accepted: u32,
     /// Those received that are stale (RFC 4724).
     pub stale: u32,
-    /// Prefixes in the Adj-RIB-Out, on the wire.
+    /// Paths in the Adj-RIB-Out, on the wire.
     pub advertised: u32,
     /// Those received that take no part, in the order of [`Ineligible::ALL`].
     pub ineligible: [u32; Ineligible::ALL.len()],
@@ -163,7 +158,7 @@ impl Rib {
         })
     }
 
-    /// Up to `limit` routes that are on the wire to a peer, after `after`.
+    /// About `limit` routes that are on the wire to a peer, after `after`: never a part of those to one destination.
     #[must_use]
     pub fn adj_out_page(
         &self,
@@ -172,15 +167,7 @@ impl Rib {
         after: Option<IpNet>,
         limit: usize,
     ) -> Page<SentRoute> {
-        self.page(family, after, limit, |rib, id, found| {
-            let (attributes, at) = rib.groups.sent(peer, id)?;
-            Some(SentRoute {
-                prefix: found.prefix,
-                path_id: 0,
-                attributes: Arc::clone(self.interner.get(attributes)),
-                sent_at: from_seconds(at),
-            })
-        })
+        self.page(family, after, limit, |rib, id, found| self.sent(rib, peer, id, found.prefix))
     }
 
     /// The destination with exactly this prefix.
@@ -203,7 +190,7 @@ impl Rib {
         let Some(rib) = self.family(Family::of(prefix)) else { return Vec::new() };
         let Some(id) = rib.table.find(prefix) else { return Vec::new() };
         let mut peers: Vec<_> =
-            self.peers.keys().copied().filter(|peer| rib.groups.sent(*peer, id).is_some()).collect();
+            self.peers.keys().copied().filter(|peer| !rib.groups.sent(*peer, id).is_empty()).collect();
         peers.sort_unstable();
         peers
     }
@@ -221,9 +208,9 @@ impl Rib {
         if rib.groups.is_pending(peer, id) {
             return Advertisement::Queued;
         }
-        if let Some((attributes, at)) = rib.groups.sent(peer, id) {
-            let attributes = Arc::clone(self.interner.get(attributes));
-            return Advertisement::Sent { attributes, at: from_seconds(at) };
+        let sent = self.sent(rib, peer, id, *prefix);
+        if !sent.is_empty() {
+            return Advertisement::Sent(sent);
         }
         let best = rib.table.get(id).and_then(|found| found.paths.best());
         let (Some(best), Some(group)) = (best, rib.groups.group_of(peer)) else {
@@ -263,6 +250,17 @@ impl Rib {
             groups: rib.groups.len(),
             attribute_sets: self.interner.len(),
         }
+    }
+
+    fn sent(&self, rib: &FamilyRib, peer: PeerId, id: DestId, prefix: IpNet) -> Vec<SentRoute> {
+        let sent = rib.groups.sent(peer, id).into_iter();
+        let shown = sent.map(|sent| SentRoute {
+            prefix,
+            path_id: sent.path_id,
+            attributes: Arc::clone(self.interner.get(sent.attributes)),
+            sent_at: from_seconds(sent.at),
+        });
+        shown.collect()
     }
 
     fn family(&self, family: Family) -> Option<&FamilyRib> {
@@ -309,6 +307,9 @@ impl Rib {
         let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
         let paths = found.paths.as_slice();
         let mut views: Vec<_> = paths.iter().map(|path| self.path_view(&found.prefix, path)).collect();
+        if !self.family(Family::of(&found.prefix)).is_some_and(|rib| rib.groups.send_several()) {
+            views.iter_mut().for_each(|view| view.number = 0);
+        }
         let (positions, contenders) = contenders(judges, &self.interner, paths);
         if let Some(selection) = select(&contenders, self.config.multipath_rule()) {
             for (lost_at, position) in selection.lost_at.iter().zip(positions) {

@@ -8,7 +8,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use bgp_core::PeerId;
-use bgp_core::rib::{Advertisement, NotAdvertised, Standing};
+use bgp_core::rib::{Advertisement, NotAdvertised, PathView, Standing};
 use bgp_wire::Family;
 use ipnet::IpNet;
 use rutter_api::control::ErrorBody;
@@ -199,9 +199,15 @@ fn advertised(
     let mut filtered = 0;
     for entry in &page.entries {
         match speaker.rib().advertisement(peer, &entry.prefix) {
-            Advertisement::Sent { attributes, .. } => {
-                if let Some(best) = entry.paths.first() {
-                    routes.push((entry.prefix, wire_route(entry.prefix, &attributes, best)));
+            Advertisement::Sent(sent) => {
+                for sent in sent {
+                    // Without path identifiers it is the best path, which is the first.
+                    let numbered = |path: &&PathView| u32::from(path.number) == sent.path_id;
+                    let path = entry.paths.iter().find(numbered).filter(|_| sent.path_id != 0);
+                    let Some(path) = path.or(entry.paths.first()) else { continue };
+                    let mut route = wire_route(entry.prefix, &sent.attributes, path);
+                    route.path_id = Some(sent.path_id).filter(|id| *id != 0);
+                    add(&mut routes, entry.prefix, route);
                 }
             }
             Advertisement::Not(
@@ -224,7 +230,7 @@ fn received(
     limit: usize,
 ) -> RoutePage {
     let page = speaker.rib().adj_in_page(peer, family, after, limit);
-    let unused = |path: &bgp_core::rib::PathView| matches!(path.standing, Standing::Ineligible(_));
+    let unused = |path: &PathView| matches!(path.standing, Standing::Ineligible(_));
     let filtered = page.entries.iter().filter(|(_, path)| unused(path)).count() as u64;
     let mut routes: Vec<(IpNet, WireRoute)> = Vec::new();
     for (prefix, path) in &page.entries {

@@ -1,7 +1,7 @@
-//! Destinations that wait to be sent, gathered by the attributes they will be sent with.
+//! Routes that wait to be sent, gathered by the attributes they will be sent with.
 //!
-//! Invariant: a bucket holds its attributes for as long as it is in the queue, so a destination staged with a handle never
-//! finds the handle reused. A destination may be in several buckets after several changes; only the one that its entry
+//! Invariant: a bucket holds its attributes for as long as it is in the queue, so a route staged with a handle never finds
+//! the handle reused. A route may be in several buckets after several changes; only the one that its entry
 //! names counts, and the others skip it.
 
 use std::collections::VecDeque;
@@ -9,14 +9,14 @@ use std::collections::VecDeque;
 use bgp_wire::AttributeBlock;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use crate::PeerId;
 use crate::rib::interner::AttrId;
-use crate::rib::table::DestId;
 
-/// What the destinations of one bucket have in common.
+use super::entries::Slot;
+
+/// What the routes of one bucket have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct BucketKey {
     /// The attributes to send, or the mark for withdrawals.
@@ -25,26 +25,26 @@ pub(super) struct BucketKey {
     pub(super) except: Option<PeerId>,
 }
 
-/// Destinations to be sent alike.
+/// Routes to be sent alike.
 #[derive(Debug)]
 pub(super) struct Bucket {
     pub(super) key: BucketKey,
     /// The attributes encoded, from the first message on.
     pub(super) block: Option<AttributeBlock>,
     /// One is common, thousands are possible.
-    destinations: SmallVec<[DestId; 4]>,
+    routes: SmallVec<[Slot; 2]>,
     next: usize,
     /// Length of the prefixes when encoded.
     octets: usize,
 }
 
 impl Bucket {
-    /// The destination at the front.
-    pub(super) fn front(&self) -> Option<DestId> {
-        self.destinations.get(self.next).copied()
+    /// The route at the front.
+    pub(super) fn front(&self) -> Option<Slot> {
+        self.routes.get(self.next).copied()
     }
 
-    /// Takes the destination at the front out.
+    /// Takes the route at the front out.
     pub(super) fn advance(&mut self) {
         self.next += 1;
     }
@@ -57,7 +57,7 @@ pub(super) struct Buckets {
     /// Number of the bucket at the front of the queue.
     first: u64,
     index: HashMap<BucketKey, u64, FixedState>,
-    /// Destinations in all buckets.
+    /// Routes in all buckets.
     staged: usize,
 }
 
@@ -69,7 +69,7 @@ impl Buckets {
         self.index.is_empty()
     }
 
-    /// Destinations in all buckets.
+    /// Routes in all buckets.
     pub(super) const fn staged(&self) -> usize {
         self.staged
     }
@@ -79,14 +79,9 @@ impl Buckets {
         self.index.len()
     }
 
-    /// Puts a destination into the bucket of `key`. Returns the number of the bucket, the length of its prefixes, and
-    /// whether it is new.
-    pub(super) fn add(
-        &mut self,
-        key: BucketKey,
-        destination: DestId,
-        prefix: &IpNet,
-    ) -> (BucketNumber, usize, bool) {
+    /// Puts a route, which takes `length` octets, into the bucket of `key`. Returns the number of the bucket, the octets of
+    /// all in it, and whether it is new.
+    pub(super) fn add(&mut self, key: BucketKey, route: Slot, length: usize) -> (BucketNumber, usize, bool) {
         self.staged += 1;
         let next = self.first + self.queue.len() as u64;
         let number = *self.index.entry(key).or_insert(next);
@@ -94,14 +89,14 @@ impl Buckets {
             self.queue.push_back(Some(Bucket {
                 key,
                 block: None,
-                destinations: SmallVec::new(),
+                routes: SmallVec::new(),
                 next: 0,
                 octets: 0,
             }));
         }
         let Some(bucket) = self.slot(number).and_then(Option::as_mut) else { return (number, 0, false) };
-        bucket.destinations.push(destination);
-        bucket.octets += 1 + usize::from(prefix.prefix_len().div_ceil(8));
+        bucket.routes.push(route);
+        bucket.octets += length;
         (number, bucket.octets, number == next)
     }
 
@@ -114,13 +109,13 @@ impl Buckets {
     /// Takes a bucket out, to send some of it; [`Buckets::give_back`] must follow.
     pub(super) fn take(&mut self, number: BucketNumber) -> Option<Bucket> {
         let bucket = self.slot(number)?.take()?;
-        self.staged = self.staged.saturating_sub(bucket.destinations.len() - bucket.next);
+        self.staged = self.staged.saturating_sub(bucket.routes.len() - bucket.next);
         Some(bucket)
     }
 
     /// Puts back what was taken. Gives the key back if the bucket is empty and therefore gone.
     pub(super) fn give_back(&mut self, number: BucketNumber, mut bucket: Bucket) -> Option<BucketKey> {
-        let left = bucket.destinations.len().saturating_sub(bucket.next);
+        let left = bucket.routes.len().saturating_sub(bucket.next);
         if left == 0 {
             self.index.remove(&bucket.key);
             while matches!(self.queue.front(), Some(None)) {
@@ -132,7 +127,7 @@ impl Buckets {
         self.staged += left;
         // What is left, at a guess: the prefixes sent were as long as those that were not.
         bucket.octets = bucket.octets * left / (left + bucket.next).max(1);
-        bucket.destinations.drain(..bucket.next);
+        bucket.routes.drain(..bucket.next);
         bucket.next = 0;
         if let Some(slot) = self.slot(number) {
             *slot = Some(bucket);

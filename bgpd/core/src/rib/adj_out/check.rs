@@ -7,15 +7,21 @@ use hashbrown::HashMap;
 
 use crate::PeerId;
 use crate::rib::interner::AttrId;
+use crate::rib::path::{PathNumber, UNNUMBERED};
 use crate::rib::table::DestId;
 
-use super::group::{ABSENT, CLEAN, DIRTY, Group};
+use super::entries::{ABSENT, CLEAN, DIRTY};
+use super::group::Group;
 
 impl Group {
-    /// What is on the wire of a destination, and where it came from.
-    pub(in crate::rib) fn on_wire(&self, destination: DestId) -> Option<(AttrId, PeerId)> {
-        let entry = self.entries.get(destination)?;
-        (entry.wire != ABSENT).then_some((entry.wire, entry.source))
+    /// What is on the wire of a destination: path numbers, attributes, and where they came from.
+    pub(in crate::rib) fn on_wire(&self, destination: DestId) -> Vec<(PathNumber, AttrId, PeerId)> {
+        let routes = self.entries.routes(destination).into_iter();
+        let routes = routes.map(|slot| (slot.path, self.entries.get(slot)));
+        routes
+            .filter(|(_, entry)| entry.wire != ABSENT)
+            .map(|(path, entry)| (path, entry.wire, entry.source))
+            .collect()
     }
 
     /// Counts everything that the group holds, and compares its counts.
@@ -26,8 +32,15 @@ impl Group {
     ) -> Result<(), String> {
         let mut advertised = 0;
         let mut own: BTreeMap<PeerId, u32> = self.members.keys().map(|peer| (*peer, 0)).collect();
-        for (destination, entry) in self.occupied() {
-            *pins.entry(destination).or_default() += 1;
+        let mut last = None;
+        for (slot, entry) in self.entries.occupied() {
+            let destination = slot.destination;
+            if last.replace(destination) != Some(destination) {
+                *pins.entry(destination).or_default() += 1;
+            }
+            if slot.path == UNNUMBERED && self.key.several.is_some() && entry.wire != ABSENT {
+                return Err(format!("group {}: {destination} was sent without a path number", self.id));
+            }
             if entry.staged == DIRTY && !self.dirty.contains(&destination) {
                 return Err(format!("group {}: {destination} is dirty and not queued", self.id));
             }

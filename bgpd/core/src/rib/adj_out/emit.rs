@@ -1,30 +1,32 @@
 //! From buckets to UPDATE messages.
 //!
-//! Most destinations go to all members in one message. Where the source of a route changes between members, single members
+//! Most routes go to all members in one message. Where the source of a route changes between members, single members
 //! differ: the new source has to lose what it had, the old source has to get what it never had. Those get messages of
 //! their own, in the same log, right after the common one.
 //!
-//! Invariant: after a destination was emitted, every member that reads on has it, except the one it came from.
+//! Invariant: after a route was emitted, every member that reads on has it, except the one it came from.
 
-use bgp_wire::{AttributeBlock, EncodeError, NextHop, UpdateWriter, encode_reach, encode_unreach};
+use bgp_wire::{
+    AttributeBlock, EncodeError, NextHop, UpdateWriter, encode_reach_paths, encode_unreach_paths,
+};
 use bytes::{Bytes, BytesMut};
 use ipnet::IpNet;
 
 use crate::PeerId;
 use crate::rib::Environment;
-use crate::rib::table::DestId;
 
 use super::bucket::{Bucket, BucketNumber};
-use super::group::{ABSENT, DIRTY, Entry, Group, WITHDRAW};
+use super::entries::{ABSENT, DIRTY, Entry, Slot, WITHDRAW};
+use super::group::Group;
 use super::log::Audience;
 
 /// What single members need besides the message that all get.
 #[derive(Default)]
 struct Batch {
     /// What the source of the bucket had from somebody else.
-    lost: Vec<IpNet>,
+    lost: Vec<(u32, IpNet)>,
     /// What members had not because it came from them, and now comes from somebody else with equal attributes.
-    gained: Vec<(PeerId, IpNet)>,
+    gained: Vec<(PeerId, (u32, IpNet))>,
 }
 
 impl Group {
@@ -59,18 +61,18 @@ impl Group {
         let mut batch = Batch::default();
         {
             let mut writer = UpdateWriter::reach(&mut message, &block, self.family, &next_hop, &context)?;
-            while let Some(destination) = bucket.front() {
-                let Some((prefix, source)) = self.still_staged(env, bucket, destination) else {
+            while let Some(slot) = bucket.front() {
+                let Some((prefix, source)) = self.still_staged(env, bucket, slot) else {
                     bucket.advance();
                     continue;
                 };
-                let entry = self.entries.get(destination).copied().unwrap_or_default();
+                let entry = self.entries.get(slot);
                 let common = entry.wire != key.attributes;
-                if common && writer.push(prefix).is_err() {
+                if common && writer.push_path(slot.path_id(), prefix).is_err() {
                     break;
                 }
-                batch.note(&entry, prefix, source, key.except, common);
-                self.commit(env, destination, key.attributes, source);
+                batch.note(&entry, (slot.path_id(), prefix), source, key.except, common);
+                self.commit(env, slot, key.attributes, source);
                 bucket.advance();
             }
             writer.finish();
@@ -93,14 +95,15 @@ impl Group {
         let mut message = std::mem::take(&mut self.scratch);
         {
             let mut writer = UpdateWriter::unreach(&mut message, self.family, &context)?;
-            while let Some(destination) = bucket.front() {
-                let entry = self.entries.get(destination).copied().unwrap_or_default();
-                let found = env.table.get(destination).filter(|_| entry.staged == WITHDRAW);
+            while let Some(slot) = bucket.front() {
+                let entry = self.entries.get(slot);
+                let counts = entry.staged == WITHDRAW && !self.is_outdated(slot);
+                let found = env.table.get(slot.destination).filter(|_| counts);
                 if let Some(prefix) = found.map(|found| found.prefix) {
-                    if writer.push(prefix).is_err() {
+                    if writer.push_path(slot.path_id(), prefix).is_err() {
                         break;
                     }
-                    self.commit(env, destination, ABSENT, entry.source);
+                    self.commit(env, slot, ABSENT, entry.source);
                 }
                 bucket.advance();
             }
@@ -112,29 +115,34 @@ impl Group {
         Ok(true)
     }
 
-    /// Prefix and source of a destination, if this is the bucket it is to leave from.
+    /// Prefix and source of a route, if this is the bucket it is to leave from.
     fn still_staged(
         &mut self,
         env: &Environment<'_>,
         bucket: &Bucket,
-        destination: DestId,
+        slot: Slot,
     ) -> Option<(IpNet, PeerId)> {
-        let entry = self.entries.get_mut(destination)?;
-        if entry.staged != bucket.key.attributes {
+        if self.entries.get(slot).staged != bucket.key.attributes || self.is_outdated(slot) {
             return None;
         }
-        let found = env.table.get(destination)?;
-        let source = found.paths.best().map(|best| best.peer);
+        let found = env.table.get(slot.destination)?;
+        let path =
+            if self.key.several.is_some() { found.paths.numbered(slot.path) } else { found.paths.best() };
+        let source = path.map(|path| path.peer);
         let except = source.filter(|source| self.members.contains_key(source));
         match source {
             Some(source) if except == bucket.key.except => Some((found.prefix, source)),
             // Equal attributes, but somebody else's now, or a member left: look again.
             _ => {
-                entry.staged = DIRTY;
-                self.dirty.push_back(destination);
+                self.unstage(slot);
                 None
             }
         }
+    }
+
+    /// Whether the paths of a destination changed since one of them was staged: they will all be looked at again.
+    fn is_outdated(&self, slot: Slot) -> bool {
+        self.key.several.is_some() && self.entries.get(Slot::of(slot.destination)).staged == DIRTY
     }
 
     /// Appends a message to the log, unless it is empty or for nobody. A copy of just its length: messages may wait, and
@@ -154,7 +162,7 @@ impl Group {
     ) -> Result<(), EncodeError> {
         let Some(peer) = except.filter(|_| !batch.lost.is_empty()) else { return Ok(()) };
         buffer.clear();
-        encode_unreach(buffer, self.family, batch.lost.iter().copied(), &self.key.encode)?;
+        encode_unreach_paths(buffer, self.family, batch.lost.iter().copied(), &self.key.encode)?;
         self.deliver_each(buffer, Audience::Only(peer));
         Ok(())
     }
@@ -169,9 +177,9 @@ impl Group {
         batch.gained.sort_unstable_by_key(|(peer, _)| *peer);
         for gained in batch.gained.chunk_by(|(one, _), (other, _)| one == other) {
             let Some((peer, _)) = gained.first() else { continue };
-            let prefixes = gained.iter().map(|(_, prefix)| *prefix);
+            let paths = gained.iter().map(|(_, path)| *path);
             buffer.clear();
-            encode_reach(buffer, block, self.family, next_hop, prefixes, &self.key.encode)?;
+            encode_reach_paths(buffer, block, self.family, next_hop, paths, &self.key.encode)?;
             self.deliver_each(buffer, Audience::Only(*peer));
         }
         Ok(())
@@ -189,24 +197,31 @@ impl Group {
 
     /// Gives up on a bucket that cannot be encoded: what it holds is looked at again when it changes.
     fn discard(&mut self, env: &mut Environment<'_>, bucket: &mut Bucket) {
-        while let Some(destination) = bucket.front() {
+        while let Some(slot) = bucket.front() {
             bucket.advance();
-            let entry = self.entries.get(destination).copied().unwrap_or_default();
+            let entry = self.entries.get(slot);
             if entry.staged == bucket.key.attributes {
-                self.commit(env, destination, entry.wire, entry.source);
+                self.commit(env, slot, entry.wire, entry.source);
             }
         }
     }
 }
 
 impl Batch {
-    fn note(&mut self, before: &Entry, prefix: IpNet, source: PeerId, except: Option<PeerId>, common: bool) {
+    fn note(
+        &mut self,
+        before: &Entry,
+        path: (u32, IpNet),
+        source: PeerId,
+        except: Option<PeerId>,
+        common: bool,
+    ) {
         let was_there = before.wire != ABSENT;
         if except.is_some() && was_there && before.source != source {
-            self.lost.push(prefix);
+            self.lost.push(path);
         }
         if !common && before.source != source {
-            self.gained.push((before.source, prefix));
+            self.gained.push((before.source, path));
         }
     }
 }

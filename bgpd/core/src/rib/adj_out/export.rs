@@ -27,6 +27,7 @@ use bgp_wire::{
 };
 use bytes::BytesMut;
 
+use crate::config::PathsSent;
 use crate::policy::{Actions, CompiledPolicy, SourceMatch};
 use crate::rib::decision::DEFAULT_LOCAL_PREF;
 use crate::rib::peer::{Peer, Source};
@@ -37,16 +38,26 @@ pub(in crate::rib) struct GroupKey {
     pub(super) kind: PeerKind,
     pub(super) client: bool,
     pub(super) encode: EncodeContext,
+    /// Which paths are sent. None: the best one, and without path identifier.
+    pub(super) several: Option<PathsSent>,
     pub(super) next_hop_self: Option<NextHop>,
     pub(super) policy: Option<Arc<CompiledPolicy>>,
 }
 
 impl GroupKey {
     pub(in crate::rib) fn new(peer: &Peer, family: Family) -> Self {
+        let mut encode = peer.params.encode;
+        // What holds for the other family plays no part here.
+        encode.add_path = [family].into_iter().filter(|family| encode.add_path.contains(*family)).collect();
+        let several = (!encode.add_path.is_empty()).then(|| {
+            let sent = peer.params.paths_sent;
+            sent.unwrap_or(PathsSent::Best(1))
+        });
         Self {
             kind: peer.params.kind,
             client: peer.params.route_reflector_client,
-            encode: peer.params.encode,
+            encode,
+            several,
             next_hop_self: peer.params.next_hop_self(family),
             policy: peer.export.clone(),
         }
@@ -64,6 +75,7 @@ impl PartialEq for GroupKey {
             && self.kind == other.kind
             && self.client == other.client
             && self.encode == other.encode
+            && self.several == other.several
             && self.next_hop_self == other.next_hop_self
     }
 }

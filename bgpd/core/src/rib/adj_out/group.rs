@@ -20,58 +20,19 @@ use ipnet::IpNet;
 
 use crate::PeerId;
 use crate::policy::{Candidate, Outcome, Verdict};
-use crate::rib::chunks::Chunks;
 use crate::rib::interner::{AttrId, Interner};
 use crate::rib::path::{LOCAL, Path};
 use crate::rib::table::{DestId, Table};
 use crate::rib::{Environment, Reader};
 
 use super::bucket::{BucketKey, BucketNumber, Buckets};
+use super::entries::{ABSENT, CLEAN, DIRTY, Entries, Entry, STALE, Slot, WITHDRAW};
 use super::export::{Exporter, GroupKey, Refusal};
 use super::log::Log;
 use super::memo::{Memo, MemoKey};
 
 /// Names a group. Never given out twice.
 pub(in crate::rib) type GroupId = u64;
-
-/// What the members have of one destination, and what comes next. Sixteen octets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    /// The attributes that were sent last, or [`ABSENT`], or [`STALE`].
-    pub(super) wire: AttrId,
-    /// The attributes of the bucket it is in, or [`WITHDRAW`], [`DIRTY`] or [`CLEAN`].
-    pub(super) staged: AttrId,
-    /// Who the route on the wire came from: this member was not sent it.
-    pub(super) source: PeerId,
-    /// When it was sent, in seconds.
-    pub(super) sent_at: u32,
-}
-
-/// Nothing was sent, or it was withdrawn.
-pub(super) const ABSENT: AttrId = AttrId::mark(0);
-/// Something was sent that has to be sent again, whatever it was.
-pub(super) const STALE: AttrId = AttrId::mark(1);
-/// Nothing to do.
-pub(super) const CLEAN: AttrId = AttrId::mark(2);
-/// Changed since it was last evaluated.
-pub(super) const DIRTY: AttrId = AttrId::mark(3);
-/// To be withdrawn.
-pub(super) const WITHDRAW: AttrId = AttrId::mark(4);
-
-const _: () = assert!(size_of::<Entry>() == 16);
-
-impl Default for Entry {
-    fn default() -> Self {
-        Self { wire: ABSENT, staged: CLEAN, source: LOCAL, sent_at: 0 }
-    }
-}
-
-impl Entry {
-    /// Whether there is nothing to remember about the destination.
-    pub(super) fn is_vacant(&self) -> bool {
-        self.wire == ABSENT && self.staged == CLEAN
-    }
-}
 
 /// A peer in a group.
 #[derive(Debug, Default)]
@@ -102,7 +63,7 @@ pub(in crate::rib) struct Group {
     pub(super) family: Family,
     pub(super) key: GroupKey,
     pub(super) members: BTreeMap<PeerId, Member>,
-    pub(super) entries: Chunks<Entry>,
+    pub(super) entries: Entries,
     /// Entries with something on the wire.
     pub(super) advertised: u32,
     pub(super) dirty: VecDeque<DestId>,
@@ -125,12 +86,13 @@ const MOST_BUCKETS: usize = if cfg!(test) { 4 } else { 1_024 };
 
 impl Group {
     pub(super) fn new(id: GroupId, family: Family, key: GroupKey) -> Self {
+        let entries = Entries::new(key.several.is_some());
         Self {
             id,
             family,
             key,
             members: BTreeMap::new(),
-            entries: Chunks::new(),
+            entries,
             advertised: 0,
             dirty: VecDeque::new(),
             sweep: None,
@@ -158,20 +120,33 @@ impl Group {
         self.members.values().all(|member| member.tail.is_empty() && member.cursor == self.log.end())
     }
 
-    /// The best path of a destination changed.
+    /// A destination changed: its best path, or any of them in a group that sends several.
+    #[inline]
     pub(super) fn mark(&mut self, table: &mut Table, destination: DestId) {
-        if self.entries.get(destination).is_none() {
-            self.entries.set(destination, Entry::default());
-        }
-        let Some(entry) = self.entries.get_mut(destination) else { return };
+        let slot = Slot::of(destination);
+        let entry = self.entries.get(slot);
         if entry.staged == DIRTY {
             return;
         }
-        if entry.is_vacant() {
+        if self.entries.is_vacant(destination) {
             table.pin(destination);
         }
-        entry.staged = DIRTY;
+        self.entries.set(slot, Entry { staged: DIRTY, ..entry });
         self.dirty.push_back(destination);
+    }
+
+    /// What is staged has to be looked at again.
+    pub(super) fn unstage(&mut self, slot: Slot) {
+        let whole = Slot::of(slot.destination);
+        let entry = self.entries.get(whole);
+        if entry.staged != DIRTY {
+            self.entries.set(whole, Entry { staged: DIRTY, ..entry });
+            self.dirty.push_back(slot.destination);
+        }
+        if slot != whole {
+            let entry = self.entries.get(slot);
+            self.entries.set(slot, Entry { staged: CLEAN, ..entry });
+        }
     }
 
     /// Everything has to be looked at again; with `resend`, everything has to be sent again.
@@ -186,16 +161,14 @@ impl Group {
         for key in self.buckets.clear().filter(|key| key.attributes.is_handle()) {
             interner.release(key.attributes);
         }
-        let staged: Vec<DestId> = self
+        let staged: Vec<Slot> = self
+            .entries
             .occupied()
             .filter(|(_, entry)| entry.staged != CLEAN && entry.staged != DIRTY)
-            .map(|(destination, _)| destination)
+            .map(|(slot, _)| slot)
             .collect();
-        for destination in staged {
-            if let Some(entry) = self.entries.get_mut(destination) {
-                entry.staged = DIRTY;
-                self.dirty.push_back(destination);
-            }
+        for slot in staged {
+            self.unstage(slot);
         }
         self.sweep_all(table, false);
     }
@@ -236,21 +209,25 @@ impl Group {
         while sweep.next < sweep.end {
             let destination = sweep.next;
             sweep.next += 1;
-            let entry = self.entries.get(destination).copied().unwrap_or_default();
+            let routes = self.entries.routes(destination);
             let exists = env.table.get(destination).is_some_and(|found| found.paths.best().is_some());
-            if !exists && entry.wire == ABSENT {
+            if !exists && routes.iter().all(|slot| self.entries.get(*slot).wire == ABSENT) {
                 continue;
             }
-            if sweep.resend && entry.wire.is_handle() {
-                env.interner.release(entry.wire);
-                self.entries.set(destination, Entry { wire: STALE, ..entry });
+            for slot in routes.into_iter().filter(|_| sweep.resend) {
+                let entry = self.entries.get(slot);
+                if entry.wire.is_handle() {
+                    env.interner.release(entry.wire);
+                    self.entries.set(slot, Entry { wire: STALE, ..entry });
+                }
             }
+            let whole = Slot::of(destination);
+            let entry = self.entries.get(whole);
             if entry.staged != DIRTY {
-                if entry.is_vacant() {
+                if self.entries.is_vacant(destination) {
                     env.table.pin(destination);
                 }
-                let wire = self.entries.get(destination).copied().unwrap_or_default();
-                self.entries.set(destination, Entry { staged: DIRTY, ..wire });
+                self.entries.set(whole, Entry { staged: DIRTY, ..entry });
                 self.sweep = Some(sweep);
                 return Some(destination);
             }
@@ -258,15 +235,35 @@ impl Group {
         None
     }
 
-    /// Exports a dirty destination and stages the difference to what is on the wire.
+    /// Exports a dirty destination and stages the difference to what is on the wire. Gives back a bucket that is full.
     fn evaluate(&mut self, env: &mut Environment<'_>, destination: DestId) -> Option<BucketNumber> {
-        let entry = self.entries.get(destination).copied().filter(|entry| entry.staged == DIRTY)?;
-        let target = self.target(env, destination);
+        if self.entries.get(Slot::of(destination)).staged != DIRTY {
+            return None;
+        }
+        if let Some(which) = self.key.several {
+            return self.evaluate_paths(env, destination, which);
+        }
+        let found = env.table.get(destination);
+        let target = match found.and_then(|found| Some((found.prefix, found.paths.best()?.clone()))) {
+            Some((prefix, best)) => self.target(env, &prefix, &best),
+            None => Err(Refusal::NoBestPath),
+        };
+        self.stage(env, Slot::of(destination), target)
+    }
+
+    /// Stages the difference between what the group should have of a route and what is on the wire.
+    pub(super) fn stage(
+        &mut self,
+        env: &mut Environment<'_>,
+        slot: Slot,
+        target: Result<(AttrId, PeerId), Refusal>,
+    ) -> Option<BucketNumber> {
+        let entry = self.entries.get(slot);
         let key = match target {
             Ok((attributes, source)) if attributes == entry.wire => {
                 let except = self.members.contains_key(&source).then_some(source);
                 if source == entry.source || (except.is_none() && !self.members.contains_key(&entry.source)) {
-                    self.entries.set(destination, Entry { staged: CLEAN, source, ..entry });
+                    self.entries.set(slot, Entry { staged: CLEAN, source, ..entry });
                     return None;
                 }
                 BucketKey { attributes, except }
@@ -275,8 +272,7 @@ impl Group {
                 BucketKey { attributes, except: self.members.contains_key(&source).then_some(source) }
             }
             Err(_) if entry.wire == ABSENT => {
-                self.entries.set(destination, Entry::default());
-                env.table.unpin(destination);
+                self.forget(env.table, slot);
                 return None;
             }
             Err(_) => {
@@ -284,63 +280,72 @@ impl Group {
                 BucketKey { attributes: WITHDRAW, except }
             }
         };
-        self.entries.set(destination, Entry { staged: key.attributes, ..entry });
-        let prefix = env.table.get(destination)?.prefix;
-        let (number, octets, new) = self.buckets.add(key, destination, &prefix);
+        self.entries.set(slot, Entry { staged: key.attributes, ..entry });
+        let prefix = env.table.get(slot.destination)?.prefix;
+        let path_id = if self.key.several.is_some() { 4 } else { 0 };
+        let length = path_id + 1 + usize::from(prefix.prefix_len().div_ceil(8));
+        let (number, octets, new) = self.buckets.add(key, slot, length);
         if new && key.attributes.is_handle() {
             env.interner.hold(key.attributes, 1);
         }
         (octets >= self.key.encode.max_message_len()).then_some(number)
     }
 
-    /// What the group should have of a destination, and whom it comes from. The memo holds the attributes.
-    fn target(
+    /// There is nothing to remember about a route any more.
+    pub(super) fn forget(&mut self, table: &mut Table, slot: Slot) {
+        self.entries.set(slot, Entry::default());
+        if self.entries.is_vacant(slot.destination) {
+            table.unpin(slot.destination);
+        }
+    }
+
+    /// What the group should have of a path, and whom it comes from. The memo holds the attributes.
+    pub(super) fn target(
         &mut self,
         env: &mut Environment<'_>,
-        destination: DestId,
+        prefix: &IpNet,
+        path: &Path,
     ) -> Result<(AttrId, PeerId), Refusal> {
-        let found = env.table.get(destination).ok_or(Refusal::NoBestPath)?;
-        let best = found.paths.best().ok_or(Refusal::NoBestPath)?;
-        let outcome = self.outcome(env.reader(), &found.prefix, best);
-        let key = MemoKey { attributes: best.effective, peer: best.peer, statement: outcome.statement };
+        let outcome = self.outcome(env.reader(), prefix, path);
+        let key = MemoKey { attributes: path.effective, peer: path.peer, statement: outcome.statement };
         if let Some(result) = self.memo.get(&key) {
             return result.map(|attributes| (attributes, key.peer));
         }
-        let result = self.export(env.reader(), best, outcome).map(|out| env.interner.intern_owned(out));
+        let result = self.export(env.reader(), path, outcome).map(|out| env.interner.intern_owned(out));
         self.memo.insert(env.interner, key, result);
         result.map(|attributes| (attributes, key.peer))
     }
 
-    /// What the group should have of a best path, computed afresh.
+    /// What the group should have of a path, computed afresh.
     pub(in crate::rib) fn expected(
         &self,
         reader: Reader<'_>,
         prefix: &IpNet,
-        best: &Path,
+        path: &Path,
     ) -> Result<PathAttributes, Refusal> {
-        self.export(reader, best, self.outcome(reader, prefix, best))
+        self.export(reader, path, self.outcome(reader, prefix, path))
     }
 
-    fn outcome(&self, reader: Reader<'_>, prefix: &IpNet, best: &Path) -> Outcome {
+    fn outcome(&self, reader: Reader<'_>, prefix: &IpNet, path: &Path) -> Outcome {
         let Some(policy) = &self.key.policy else {
             return Outcome { verdict: Verdict::Accept, statement: None };
         };
         policy.evaluate(Candidate {
             prefix,
-            attributes: reader.interner.get(best.effective),
-            source: reader.source(best.peer).kind,
+            attributes: reader.interner.get(path.effective),
+            source: reader.source(path.peer).kind,
         })
     }
 
-    fn export(&self, reader: Reader<'_>, best: &Path, outcome: Outcome) -> Result<PathAttributes, Refusal> {
+    fn export(&self, reader: Reader<'_>, path: &Path, outcome: Outcome) -> Result<PathAttributes, Refusal> {
         let exporter = Exporter {
             key: &self.key,
             family: self.family,
             local_asn: reader.config.local_asn,
             cluster_id: reader.config.cluster_id,
         };
-        let attributes = reader.interner.get(best.effective);
-        let source = reader.source(best.peer);
+        let attributes = reader.interner.get(path.effective);
+        let source = reader.source(path.peer);
         exporter.check(source, attributes)?;
         if outcome.verdict == Verdict::Reject {
             return Err(Refusal::Policy(outcome.statement));
@@ -386,17 +391,9 @@ impl Group {
         })
     }
 
-    /// Notes that a destination is on the wire with `wire` ([`ABSENT`]: withdrawn), coming from `source`.
-    pub(super) fn commit(
-        &mut self,
-        env: &mut Environment<'_>,
-        destination: DestId,
-        wire: AttrId,
-        source: PeerId,
-    ) {
-        let Some(entry) = self.entries.get_mut(destination) else { return };
-        let before = *entry;
-        *entry = Entry { wire, staged: CLEAN, source, sent_at: env.seconds() };
+    /// Notes that a route is on the wire with `wire` ([`ABSENT`]: withdrawn), coming from `source`.
+    pub(super) fn commit(&mut self, env: &mut Environment<'_>, slot: Slot, wire: AttrId, source: PeerId) {
+        let before = self.entries.get(slot);
         if wire.is_handle() {
             env.interner.hold(wire, 1);
         }
@@ -407,9 +404,9 @@ impl Group {
             self.count(before.source, false);
         }
         if wire == ABSENT {
-            self.entries.set(destination, Entry::default());
-            env.table.unpin(destination);
+            self.forget(env.table, slot);
         } else {
+            self.entries.set(slot, Entry { wire, staged: CLEAN, source, sent_at: env.seconds() });
             self.count(source, true);
         }
     }
@@ -426,11 +423,6 @@ impl Group {
         }
     }
 
-    /// Everything that is on the wire or on its way there.
-    pub(super) fn occupied(&self) -> impl Iterator<Item = (DestId, &Entry)> {
-        self.entries.iter().filter(|(_, entry)| !entry.is_vacant())
-    }
-
     /// Takes a member out and gives back what it had not read yet.
     pub(super) fn remove(&mut self, peer: PeerId) -> Option<Member> {
         let mut member = self.members.remove(&peer)?;
@@ -443,16 +435,19 @@ impl Group {
     /// A group of its own for a member that left, with the same things on the wire.
     pub(super) fn split(&self, env: &mut Environment<'_>, id: GroupId, key: GroupKey) -> Self {
         let mut group = Self::new(id, self.family, key);
-        for (destination, entry) in self.occupied() {
-            env.table.pin(destination);
-            if entry.wire.is_handle() {
-                env.interner.hold(entry.wire, 1);
+        for (slot, entry) in self.entries.occupied() {
+            if entry.wire != ABSENT {
+                if entry.wire.is_handle() {
+                    env.interner.hold(entry.wire, 1);
+                }
+                if group.entries.is_vacant(slot.destination) {
+                    env.table.pin(slot.destination);
+                }
+                group.entries.set(slot, Entry { staged: CLEAN, ..*entry });
             }
-            let staged = if entry.staged == CLEAN { CLEAN } else { DIRTY };
-            if staged == DIRTY {
-                group.dirty.push_back(destination);
+            if entry.staged != CLEAN {
+                group.mark(env.table, slot.destination);
             }
-            group.entries.set(destination, Entry { staged, ..*entry });
         }
         group.advertised = self.advertised;
         group.sweep = self.sweep;
@@ -462,11 +457,15 @@ impl Group {
 
     /// Lets go of everything, before the group is dropped.
     pub(super) fn dissolve(&mut self, table: &mut Table, interner: &mut Interner) {
-        for (destination, entry) in self.occupied() {
+        let mut last = None;
+        for (slot, entry) in self.entries.occupied() {
             if entry.wire.is_handle() {
                 interner.release(entry.wire);
             }
-            table.unpin(destination);
+            // The entries of one destination follow each other, and it was pinned once.
+            if last.replace(slot.destination) != Some(slot.destination) {
+                table.unpin(slot.destination);
+            }
         }
         for key in self.buckets.keys().filter(|key| key.attributes.is_handle()) {
             interner.release(key.attributes);

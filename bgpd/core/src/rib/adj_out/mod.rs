@@ -8,7 +8,9 @@
 //! | file | what |
 //! |---|---|
 //! | `export` | a route on its way out: rules, policy actions, refusals |
-//! | `group` | what is on the wire, what changed, what is staged |
+//! | `group` | what changed, what is staged, what is sent next |
+//! | `entries` | what is on the wire |
+//! | `several` | which paths go to those who take several (RFC 7911) |
 //! | `bucket` | destinations that will leave with equal attributes |
 //! | `emit` | buckets to messages |
 //! | `log` | messages not all members have taken |
@@ -20,20 +22,24 @@
 mod bucket;
 mod check;
 mod emit;
+mod entries;
 mod export;
 mod group;
 mod log;
 mod memo;
 mod resume;
+mod several;
 
 use bgp_wire::Family;
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use crate::PeerId;
 
-use self::group::{CLEAN, GroupId, Member, STALE};
+use self::entries::{CLEAN, STALE, Slot};
+use self::group::{GroupId, Member};
 use super::Environment;
 use super::interner::{AttrId, Interner};
 use super::table::{DestId, Table};
@@ -50,6 +56,16 @@ pub(super) struct Groups {
     list: Vec<Group>,
     next_id: GroupId,
     members: HashMap<PeerId, GroupId, FixedState>,
+}
+
+/// A route as a peer was sent it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// 0 without add-path.
+    pub(super) path_id: u32,
+    pub(super) attributes: AttrId,
+    /// In seconds.
+    pub(super) at: u32,
 }
 
 /// Octets that a member may have waiting in the log of its group before it has to go on alone. Tests reach it.
@@ -71,7 +87,9 @@ impl Groups {
     /// Something about the paths of a destination changed, and not which is the best one.
     #[inline]
     pub(super) fn mark_paths(&mut self, table: &mut Table, destination: DestId) {
-        _ = (table, destination);
+        for group in self.list.iter_mut().filter(|group| group.key.several.is_some()) {
+            group.mark(table, destination);
+        }
     }
 
     /// The rules of export changed.
@@ -173,25 +191,36 @@ impl Groups {
         message
     }
 
-    /// How many prefixes a peer has from us.
+    /// How many routes a peer has from us.
     pub(super) fn advertised(&self, peer: PeerId) -> u32 {
         let Some(group) = self.group_of(peer) else { return 0 };
         group.members.get(&peer).map_or(0, |member| group.advertised.saturating_sub(member.own))
     }
 
-    /// The attributes a peer was sent for a destination and when, in seconds.
-    pub(super) fn sent(&self, peer: PeerId, destination: DestId) -> Option<(AttrId, u32)> {
-        let entry = self.group_of(peer)?.entries.get(destination)?;
-        (entry.wire.is_handle() && entry.source != peer).then_some((entry.wire, entry.sent_at))
+    /// What a peer was sent for a destination.
+    pub(super) fn sent(&self, peer: PeerId, destination: DestId) -> SmallVec<[Sent; 1]> {
+        let Some(group) = self.group_of(peer) else { return SmallVec::new() };
+        let routes = group.entries.routes(destination).into_iter();
+        let routes = routes.map(|slot| (slot, group.entries.get(slot)));
+        routes
+            .filter(|(_, entry)| entry.wire.is_handle() && entry.source != peer)
+            .map(|(slot, entry)| Sent { path_id: slot.path_id(), attributes: entry.wire, at: entry.sent_at })
+            .collect()
     }
 
     /// Whether something about a destination still has to be sent to a peer.
     pub(super) fn is_pending(&self, peer: PeerId, destination: DestId) -> bool {
         self.group_of(peer).is_some_and(|group| {
             let swept = group.sweep.is_some_and(|sweep| (sweep.next..sweep.end).contains(&destination));
-            let entry = group.entries.get(destination);
-            swept || entry.is_some_and(|entry| entry.staged != CLEAN || entry.wire == STALE)
+            let routes = group.entries.routes(destination).into_iter().chain([Slot::of(destination)]);
+            let mut entries = routes.map(|slot| group.entries.get(slot));
+            swept || entries.any(|entry| entry.staged != CLEAN || entry.wire == STALE)
         })
+    }
+
+    /// Whether any peer is sent several paths.
+    pub(super) fn send_several(&self) -> bool {
+        self.list.iter().any(|group| group.key.several.is_some())
     }
 
     /// The group of a peer.

@@ -9,8 +9,8 @@ fn a_route_goes_from_one_peer_to_the_others_and_away_again() {
     lab.drain();
     assert!(lab.told(1).is_empty(), "it is not sent back");
     assert_eq!(lab.told(2), ["10.1.0.0/16", "10.2.0.0/16"]);
-    assert_eq!(lab.mirrors[&peer(2)].routes[&net("10.1.0.0/16")].as_path.to_string(), "65000 65001 1");
-    assert_eq!(lab.mirrors[&peer(3)].routes[&net("10.1.0.0/16")].local_pref, Some(100));
+    assert_eq!(lab.mirrors[&peer(2)].routes[&(net("10.1.0.0/16"), 0)].as_path.to_string(), "65000 65001 1");
+    assert_eq!(lab.mirrors[&peer(3)].routes[&(net("10.1.0.0/16"), 0)].local_pref, Some(100));
     lab.withdraw(1, &["10.1.0.0/16"]);
     lab.drain();
     assert_eq!(lab.told(2), ["10.2.0.0/16"]);
@@ -38,7 +38,7 @@ fn only_the_last_of_many_changes_is_sent() {
         lab.announce(1, &via(1, &format!("65001 {hop}")), &["10.1.0.0/16"]);
     }
     assert_eq!(lab.drain_one(2).len(), 1);
-    assert_eq!(lab.mirrors[&peer(2)].routes[&net("10.1.0.0/16")].as_path.to_string(), "65000 65001 10");
+    assert_eq!(lab.mirrors[&peer(2)].routes[&(net("10.1.0.0/16"), 0)].as_path.to_string(), "65000 65001 10");
     // There and back again is no change at all, and what was never sent is not withdrawn.
     lab.announce(1, &via(1, "65001 9"), &["10.1.0.0/16"]);
     lab.announce(1, &via(1, "65001 10"), &["10.1.0.0/16"]);
@@ -61,7 +61,7 @@ fn end_of_rib_follows_the_first_routes_of_each_family() {
         for message in &messages {
             mirror.read(message);
             if mirror.end_of_rib.last() == Some(&family) {
-                return mirror.routes.keys().any(|prefix| Family::of(prefix) == family);
+                return mirror.routes.keys().any(|(prefix, _)| Family::of(prefix) == family);
             }
         }
         false
@@ -206,7 +206,7 @@ fn every_refusal_has_its_name() {
     }
     assert!(lab.told(3).contains(&"10.1.0.0/16".to_owned()), "no-export says nothing about internal peers");
     let sent = lab.rib.advertisement(peer(4), &net("10.0.0.0/16"));
-    assert!(matches!(sent, Advertisement::Sent { at, .. } if at == lab.now), "{sent:?}");
+    assert!(matches!(&sent, Advertisement::Sent(routes) if routes[0].sent_at == lab.now), "{sent:?}");
     assert_eq!(lab.rib.advertised_to(&net("10.0.0.0/16")), [2, 3, 4, 5, 6].map(peer));
     lab.announce(1, &via(1, "65001 2"), &["10.0.0.0/16"]);
     assert_eq!(lab.rib.advertisement(peer(4), &net("10.0.0.0/16")), Advertisement::Queued);
@@ -265,7 +265,7 @@ fn own_routes_are_set_as_a_whole_and_only_differences_count() {
     lab.originate(vec![web.clone(), own("2001:db8:1::/48")]);
     lab.drain();
     assert_eq!(lab.told(1), ["10.1.0.0/32", "2001:db8:1::/48"]);
-    assert_eq!(lab.mirrors[&peer(1)].routes[&net("10.1.0.0/32")].med, Some(5));
+    assert_eq!(lab.mirrors[&peer(1)].routes[&(net("10.1.0.0/32"), 0)].med, Some(5));
     let path = lab.entry("10.1.0.0/32").paths.remove(0);
     assert_eq!((path.peer, path.source, path.origin), (None, SourceMatch::Local, Some(source)));
 
@@ -291,7 +291,7 @@ fn an_own_route_beats_a_learned_one_and_hands_back_to_it() {
     lab.originate(Vec::new());
     lab.drain();
     assert!(lab.told(1).is_empty(), "now it is peer 1's own route again");
-    assert_eq!(lab.mirrors[&peer(2)].routes[&net("10.1.0.0/16")].as_path.to_string(), "65000 65001");
+    assert_eq!(lab.mirrors[&peer(2)].routes[&(net("10.1.0.0/16"), 0)].as_path.to_string(), "65000 65001");
 }
 
 #[test]
@@ -406,7 +406,7 @@ fn ipv4_goes_over_ipv6_to_peers_that_can_read_it() {
     lab.up(over_v6(2), 2);
     lab.originate(vec![own("10.1.0.0/16")]);
     lab.drain();
-    let next_hop = lab.mirrors[&peer(1)].routes[&net("10.1.0.0/16")].next_hop.unwrap();
+    let next_hop = lab.mirrors[&peer(1)].routes[&(net("10.1.0.0/16"), 0)].next_hop.unwrap();
     assert_eq!(next_hop.address(), "2001:db8::100".parse::<IpAddr>().unwrap());
     assert!(lab.told(2).is_empty());
     assert_eq!(lab.not_advertised(2, "10.1.0.0/16"), NotAdvertised::NoNextHop);

@@ -48,7 +48,7 @@ fn a_peer_that_does_not_read_goes_on_alone_and_costs_no_more_than_its_last_state
     // What was in the log when it was left behind, and then only the last of all changes since.
     let late = lab.drain_one(3);
     assert!(late.len() < 15, "{} messages", late.len());
-    assert_eq!(lab.mirrors[&peer(3)].routes[&net("10.1.0.0/16")].as_path.to_string(), "65000 65001 39");
+    assert_eq!(lab.mirrors[&peer(3)].routes[&(net("10.1.0.0/16"), 0)].as_path.to_string(), "65000 65001 39");
     lab.drain();
     assert_eq!(groups(&lab), 1, "and is back");
 }
@@ -104,7 +104,7 @@ fn a_source_that_goes_away_takes_nothing_from_the_others() {
     lab.down(1);
     lab.drain();
     assert!(lab.told(2).is_empty(), "the best path is its own now");
-    assert_eq!(lab.mirrors[&peer(3)].routes[&net("10.1.0.0/16")].as_path.to_string(), "65000 65002 8 9");
+    assert_eq!(lab.mirrors[&peer(3)].routes[&(net("10.1.0.0/16"), 0)].as_path.to_string(), "65000 65002 8 9");
     lab.up(params(1, 65_001), 1);
     lab.drain();
     assert_eq!(lab.told(1), ["10.1.0.0/16"]);

@@ -3,6 +3,7 @@
 mod examples;
 mod groups;
 mod handover;
+mod paths;
 mod properties;
 mod stale;
 
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 
 use bgp_wire::{
     AsPath, AttributeBlock, Community, DecodeContext, EncodeContext, FamilySet, Message, PeerKind,
-    encode_reach, encode_unreach, peek_frame,
+    encode_reach_paths, encode_unreach_paths, peek_frame,
 };
 use bytes::BytesMut;
 
@@ -99,11 +100,22 @@ fn policy(prefixes: &[&str], action: Verdict, set: Actions) -> Arc<Policy> {
     })
 }
 
+/// As peers with path identifiers write.
+const WITH_IDS: EncodeContext =
+    EncodeContext { add_path: FamilySet::ALL, extended_message: true, ..EncodeContext::new() };
+
+fn without_ids<'a>(prefixes: &[&'a str]) -> Vec<(u32, &'a str)> {
+    prefixes.iter().map(|prefix| (0, *prefix)).collect()
+}
+
 /// What a neighbour has been told.
 #[derive(Debug, Default)]
 struct Mirror {
     kind: Option<PeerKind>,
-    routes: BTreeMap<IpNet, PathAttributes>,
+    /// By prefix and path identifier.
+    routes: BTreeMap<(IpNet, u32), PathAttributes>,
+    /// Families in which it reads path identifiers.
+    add_path: FamilySet,
     end_of_rib: Vec<Family>,
     /// It asked for everything again: hearing a thing twice is no fault.
     refreshing: bool,
@@ -133,7 +145,8 @@ impl Lab {
     }
 
     fn up(&mut self, params: PeerParams, number: u32) {
-        self.mirrors.insert(peer(number), Mirror { kind: Some(params.kind), ..Mirror::default() });
+        let add_path = params.encode.add_path;
+        self.mirrors.insert(peer(number), Mirror { kind: Some(params.kind), add_path, ..Mirror::default() });
         self.rib.peer_up(peer(number), params, self.now);
         self.check();
     }
@@ -145,28 +158,45 @@ impl Lab {
     }
 
     fn announce(&mut self, number: u32, attributes: &PathAttributes, prefixes: &[&str]) -> UpdateOutcome {
-        let context = EncodeContext { extended_next_hop: true, ..EncodeContext::new() };
-        let prefixes: Vec<_> = prefixes.iter().map(|prefix| net(prefix)).collect();
-        let family = Family::of(&prefixes[0]);
+        self.announce_paths(number, attributes, &without_ids(prefixes))
+    }
+
+    /// What peers with path identifiers announce.
+    fn announce_paths(
+        &mut self,
+        number: u32,
+        attributes: &PathAttributes,
+        paths: &[(u32, &str)],
+    ) -> UpdateOutcome {
+        let context = EncodeContext { extended_next_hop: true, ..WITH_IDS };
+        let family = Family::of(&net(paths[0].1));
+        let paths = paths.iter().map(|(id, prefix)| (*id, net(prefix)));
         let mut buffer = BytesMut::new();
         let block = AttributeBlock::encode(attributes, &context);
         let next_hop = attributes.next_hop.unwrap();
-        encode_reach(&mut buffer, &block, family, &next_hop, prefixes, &context).unwrap();
+        encode_reach_paths(&mut buffer, &block, family, &next_hop, paths, &context).unwrap();
         self.receive(number, &buffer)
     }
 
     fn withdraw(&mut self, number: u32, prefixes: &[&str]) -> UpdateOutcome {
-        let prefixes: Vec<_> = prefixes.iter().map(|prefix| net(prefix)).collect();
+        self.withdraw_paths(number, &without_ids(prefixes))
+    }
+
+    fn withdraw_paths(&mut self, number: u32, paths: &[(u32, &str)]) -> UpdateOutcome {
+        let family = Family::of(&net(paths[0].1));
+        let paths = paths.iter().map(|(id, prefix)| (*id, net(prefix)));
         let mut buffer = BytesMut::new();
-        encode_unreach(&mut buffer, Family::of(&prefixes[0]), prefixes, &EncodeContext::new()).unwrap();
+        encode_unreach_paths(&mut buffer, family, paths, &WITH_IDS).unwrap();
         self.receive(number, &buffer)
     }
 
     fn receive(&mut self, number: u32, mut frames: &[u8]) -> UpdateOutcome {
         let kind = self.rib.peers[&peer(number)].params.kind;
-        let context = DecodeContext { extended_next_hop: true, ..DecodeContext::new(kind) };
+        // Without add-path identifiers are 0, and read as such.
+        let context =
+            DecodeContext { extended_next_hop: true, add_path: FamilySet::ALL, ..DecodeContext::new(kind) };
         let mut outcome = UpdateOutcome::default();
-        while let Some(length) = peek_frame(frames, 4_096).unwrap() {
+        while let Some(length) = peek_frame(frames, bgp_wire::MAX_EXTENDED_LEN).unwrap() {
             let Message::Update(update) = Message::decode(&frames[..length], &context).unwrap() else {
                 panic!()
             };
@@ -231,13 +261,13 @@ impl Lab {
                 let sent: BTreeMap<_, _> = page
                     .entries
                     .into_iter()
-                    .map(|route| (route.prefix, PathAttributes::clone(&route.attributes)))
+                    .map(|route| ((route.prefix, route.path_id), PathAttributes::clone(&route.attributes)))
                     .collect();
                 let told: BTreeMap<_, _> = mirror
                     .routes
                     .iter()
-                    .filter(|(prefix, _)| Family::of(prefix) == family)
-                    .map(|(prefix, attributes)| (*prefix, attributes.clone()))
+                    .filter(|((prefix, _), _)| Family::of(prefix) == family)
+                    .map(|(path, attributes)| (*path, attributes.clone()))
                     .collect();
                 assert_eq!(told, sent, "{id:?}");
                 let advertised = self.rib.counters(*id, family).unwrap().advertised;
@@ -261,7 +291,7 @@ impl Lab {
     }
 
     fn told(&self, number: u32) -> Vec<String> {
-        self.mirrors[&peer(number)].routes.keys().map(ToString::to_string).collect()
+        self.mirrors[&peer(number)].routes.keys().map(|(prefix, _)| prefix.to_string()).collect()
     }
 
     fn entry(&self, prefix: &str) -> RibEntry {
@@ -279,21 +309,27 @@ impl Lab {
 impl Mirror {
     fn read(&mut self, message: &Bytes) {
         self.messages += 1;
-        let context = DecodeContext { extended_next_hop: true, ..DecodeContext::new(self.kind.unwrap()) };
+        let add_path = self.add_path;
+        let context =
+            DecodeContext { extended_next_hop: true, add_path, ..DecodeContext::new(self.kind.unwrap()) };
         let Message::Update(update) = Message::decode(message, &context).unwrap() else { panic!() };
         assert_eq!(update.errors, []);
         if let Some(family) = update.end_of_rib {
             self.end_of_rib.push(family);
             return;
         }
-        for prefix in update.withdrawn().flat_map(|unreach| unreach.prefixes) {
-            assert!(self.routes.remove(&prefix).is_some(), "{prefix} is withdrawn and was never sent");
+        for (id, prefix) in update.withdrawn().flat_map(|unreach| unreach.prefixes.paths()) {
+            let known = self.routes.remove(&(prefix, id));
+            assert!(known.is_some(), "path {id} to {prefix} is withdrawn and was never sent");
         }
         for reach in update.announced() {
-            for prefix in reach.prefixes {
-                let before = self.routes.insert(prefix, update.attributes.clone());
+            for (id, prefix) in reach.prefixes.paths() {
+                let before = self.routes.insert((prefix, id), update.attributes.clone());
                 let again = before.as_ref() == Some(&update.attributes);
-                assert!(!again || self.refreshing, "{prefix} is sent again with nothing changed");
+                assert!(
+                    !again || self.refreshing,
+                    "path {id} to {prefix} is sent again with nothing changed"
+                );
             }
         }
     }

@@ -4,7 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::paths::taking;
 use super::*;
+use crate::config::PathsSent;
 
 /// What may happen.
 #[derive(Clone, Debug)]
@@ -17,12 +19,15 @@ enum Step {
     Announce {
         from: u32,
         prefix: usize,
+        id: u32,
         path: usize,
     },
     Withdraw {
         from: u32,
         prefix: usize,
+        id: u32,
     },
+    PathsSent(u32, PathsSent),
     Originate(Vec<(usize, Option<u32>)>),
     Policies {
         of: u32,
@@ -50,17 +55,23 @@ enum Step {
 const PREFIXES: [&str; 6] =
     ["10.1.0.0/16", "10.2.0.0/16", "10.2.3.0/24", "0.0.0.0/0", "2001:db8:1::/48", "2001:db8:2::/48"];
 
-/// Peers 1 to 4 are external, two of them in one AS; 5 is internal, 6 and 7 are clients.
+/// Peers 1 to 4 are external, two of them in one AS; 5 is internal, 6 and 7 are clients. Three of them take several paths.
 const PEERS: std::ops::RangeInclusive<u32> = 1..=7;
 
 fn params_of(number: u32) -> PeerParams {
     let asn = [65_001, 65_001, 65_002, 65_003, OWN_ASN, OWN_ASN, OWN_ASN][number as usize - 1];
+    let params = params(number, asn);
+    let params = match number {
+        2 | 6 => taking(params, PathsSent::All),
+        5 => taking(params, PathsSent::Best(2)),
+        _ => params,
+    };
     PeerParams {
         route_reflector_client: number >= 6,
         // One that has no IPv6 address, and one that speaks IPv4 alone.
-        local_address_v6: params(number, asn).local_address_v6.filter(|_| number != 4),
+        local_address_v6: params.local_address_v6.filter(|_| number != 4),
         families: if number == 3 { FamilySet::IPV4_UNICAST } else { FamilySet::ALL },
-        ..params(number, asn)
+        ..params
     }
 }
 
@@ -90,6 +101,11 @@ fn policies(variant: usize) -> Option<Arc<Policy>> {
     }
 }
 
+/// Most peers send one path per prefix; those that send several have few.
+fn path_id() -> impl Strategy<Value = u32> {
+    prop_oneof![2 => Just(0), 1 => 1..6_u32]
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
     let prefix = || 0..PREFIXES.len();
     let state = prop_oneof![
@@ -101,8 +117,9 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => PEERS.prop_map(Step::Down),
         2 => (PEERS, select(vec![FamilySet::ALL, FamilySet::IPV4_UNICAST])).prop_map(|(of, kept)| Step::Lose(of, kept)),
         2 => (PEERS, select(vec![Family::IPV4_UNICAST, Family::IPV6_UNICAST])).prop_map(|(of, family)| Step::Sweep(of, family)),
-        8 => (PEERS, prefix(), 0..12_usize).prop_map(|(from, prefix, path)| Step::Announce { from, prefix, path }),
-        3 => (PEERS, prefix()).prop_map(|(from, prefix)| Step::Withdraw { from, prefix }),
+        8 => (PEERS, prefix(), path_id(), 0..12_usize).prop_map(|(from, prefix, id, path)| Step::Announce { from, prefix, id, path }),
+        3 => (PEERS, prefix(), path_id()).prop_map(|(from, prefix, id)| Step::Withdraw { from, prefix, id }),
+        1 => (PEERS, select(vec![PathsSent::All, PathsSent::Best(1), PathsSent::Best(2)])).prop_map(|(of, which)| Step::PathsSent(of, which)),
         2 => vec((prefix(), select(vec![None, Some(1)])), 0..4).prop_map(Step::Originate),
         2 => (PEERS, 0..4_usize, 0..4_usize).prop_map(|(of, import, export)| Step::Policies { of, import, export }),
         8 => (PEERS, 1..4_usize).prop_map(|(to, messages)| Step::Poll { to, messages }),
@@ -131,16 +148,17 @@ impl Lab {
             Step::Sweep(number, family) => {
                 self.sweep(number, family);
             }
-            Step::Announce { from, prefix, path: variant } if self.is_up(from) => {
+            Step::Announce { from, prefix, id, path: variant } if self.is_up(from) => {
                 let prefix = PREFIXES[prefix];
                 let family = Family::of(&net(prefix));
                 if params_of(from).families.contains(family) {
-                    self.announce(from, &path(from, variant, prefix), &[prefix]);
+                    self.announce_paths(from, &path(from, variant, prefix), &[(id, prefix)]);
                 }
             }
-            Step::Withdraw { from, prefix } if self.is_up(from) => {
-                self.withdraw(from, &[PREFIXES[prefix]]);
+            Step::Withdraw { from, prefix, id } if self.is_up(from) => {
+                self.withdraw_paths(from, &[(id, PREFIXES[prefix])]);
             }
+            Step::PathsSent(of, which) => self.rib.set_paths_sent(peer(of), Some(which), self.now),
             Step::Originate(ref routes) => {
                 let route = |(prefix, med): &(usize, Option<u32>)| OriginatedRoute {
                     med: *med,
@@ -188,8 +206,8 @@ impl Lab {
             .flat_map(|entry| {
                 entry.paths.into_iter().map(move |path| {
                     format!(
-                        "{} {:?} {:?} {:?} {}",
-                        entry.prefix, path.peer, path.standing, path.selection, path.attributes
+                        "{} {:?} {} {:?} {:?} {}",
+                        entry.prefix, path.peer, path.path_id, path.standing, path.selection, path.attributes
                     )
                 })
             })
@@ -235,7 +253,8 @@ proptest! {
 
     #[test]
     fn the_order_of_arrival_plays_no_part(
-        updates in vec((PEERS, 0..PREFIXES.len(), proptest::option::weighted(0.8, 0..12_usize)), 1..40),
+        // Too few identifiers to have too many paths: those that come last would stay out.
+        updates in vec((PEERS, 0..PREFIXES.len(), 0..3_u32, proptest::option::weighted(0.8, 0..12_usize)), 1..40),
         keys in vec(any::<u64>(), 40),
         maximum_paths in 1..4_u8,
     ) {
@@ -245,14 +264,21 @@ proptest! {
                 lab.up(params_of(number), number);
             }
             for position in order {
-                let (from, prefix, path) = updates[*position];
+                let (from, prefix, id, path) = updates[*position];
                 lab.step(&match path {
-                    Some(path) => Step::Announce { from, prefix, path },
-                    None => Step::Withdraw { from, prefix },
+                    Some(path) => Step::Announce { from, prefix, id, path },
+                    None => Step::Withdraw { from, prefix, id },
                 });
             }
             lab.drain();
-            let told: Vec<_> = lab.mirrors.values().map(|mirror| mirror.routes.clone()).collect();
+            // Which number a path has depends on the order; which paths there are does not.
+            let told = |mirror: &Mirror| {
+                let routes = mirror.routes.iter();
+                let mut routes: Vec<_> = routes.map(|((prefix, _), what)| format!("{prefix} {what}")).collect();
+                routes.sort_unstable();
+                routes
+            };
+            let told: Vec<_> = lab.mirrors.values().map(told).collect();
             (lab.loc_rib(), told)
         };
         let as_given: Vec<usize> = (0..updates.len()).collect();
@@ -278,12 +304,12 @@ fn who_comes_up_beside_a_refresh_is_told_once() {
         lab.up(params_of(number), number);
     }
     let steps = [
-        Step::Announce { from: 1, prefix: 3, path: 0 },
-        Step::Announce { from: 1, prefix: 1, path: 4 },
+        Step::Announce { from: 1, prefix: 3, id: 0, path: 0 },
+        Step::Announce { from: 1, prefix: 1, id: 0, path: 4 },
         Step::Refresh(7, false),
         Step::Up(6),
-        Step::Announce { from: 1, prefix: 0, path: 1 },
-        Step::Announce { from: 6, prefix: 2, path: 0 },
+        Step::Announce { from: 1, prefix: 0, id: 0, path: 1 },
+        Step::Announce { from: 6, prefix: 2, id: 0, path: 0 },
     ];
     for step in &steps {
         lab.step(step);

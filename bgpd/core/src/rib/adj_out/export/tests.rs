@@ -16,6 +16,7 @@ fn key(kind: PeerKind) -> GroupKey {
         kind,
         client: false,
         encode: EncodeContext::new(),
+        several: None,
         next_hop_self: Some(NextHop::V4(OWN_V4)),
         policy: None,
     }
