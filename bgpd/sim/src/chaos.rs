@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_core::config::{GracefulRestart, OriginatedRoute, Timers};
+use bgp_core::config::{AddPath, GracefulRestart, OriginatedRoute, PathsSent, Timers};
 use bgp_core::policy::{Actions, Policy, PrefixMatch, Statement, Verdict};
 use bgp_core::wire::{Community, Family, FamilySet};
 use bgp_core::{Command, Time};
@@ -111,6 +111,7 @@ fn vary_peers(world: &mut World, node: usize, plain: bool) {
         let import = (!plain).then(|| policy(world)).flatten();
         let graceful = world.dice.chance(60);
         let restart_time = world.dice.pick(&[1, 5, 20, 120, 4095]);
+        let add_path = add_path(world);
         let local_asn = world.nodes[node].settings.local_asn;
         let peer = &mut world.nodes[node].settings.peers[position];
         peer.passive = passive;
@@ -119,12 +120,20 @@ fn vary_peers(world: &mut World, node: usize, plain: bool) {
         if any_asn && !peer.route_reflector_client {
             peer.remote_asn = None;
         }
+        peer.add_path = add_path;
         if single {
             peer.families = FamilySet::IPV4_UNICAST;
         }
         peer.export = export;
         peer.import = import;
     }
+}
+
+/// Several paths per prefix for some, in either direction or both.
+fn add_path(world: &mut World) -> AddPath {
+    let send = [None, None, Some(PathsSent::All), Some(PathsSent::Best(2)), Some(PathsSent::Best(1))];
+    let families = world.dice.pick(&[FamilySet::ALL, FamilySet::ALL, FamilySet::IPV4_UNICAST]);
+    AddPath { families, receive: world.dice.chance(50), send: world.dice.pick(&send) }
 }
 
 /// A policy that refuses some nodes' routes and marks others'. Often none at all.
@@ -233,15 +242,17 @@ fn reconfigure(world: &mut World, node: usize, plain: bool) {
         return;
     }
     let position = world.dice.below(count);
-    let choice = world.dice.below(6);
+    let choice = world.dice.below(7);
     let policy = if plain { None } else { policy(world) };
+    let paths = add_path(world);
     let peer = &mut world.nodes[node].settings.peers[position];
     match choice {
         0 => peer.shutdown = !peer.shutdown,
         1 => peer.description = Some("changed".into()),
         2 => peer.export = policy,
         3 => peer.import = policy,
-        4 if peer.timers.hold > 0 => peer.timers.hold = if peer.timers.hold == 30 { 90 } else { 30 },
+        4 => peer.add_path = paths,
+        5 if peer.timers.hold > 0 => peer.timers.hold = if peer.timers.hold == 30 { 90 } else { 30 },
         _ => peer.timers.connect_retry = 2,
     }
 }

@@ -204,7 +204,7 @@ fn advertised(
                     // Without path identifiers it is the best path, which is the first.
                     let numbered = |path: &&PathView| u32::from(path.number) == sent.path_id;
                     let path = entry.paths.iter().find(numbered).filter(|_| sent.path_id != 0);
-                    let Some(path) = path.or(entry.paths.first()) else { continue };
+                    let Some(path) = path.or_else(|| entry.paths.first()) else { continue };
                     let mut route = wire_route(entry.prefix, &sent.attributes, path);
                     route.path_id = Some(sent.path_id).filter(|id| *id != 0);
                     add(&mut routes, entry.prefix, route);
