@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use bgp_wire::{
-    AttributeBlock, EncodeError, Family, FamilySet, Message, PathAttributes, PeerKind, Update,
+    AttributeBlock, EncodeError, Family, FamilySet, Message, PathAttributes, PeerKind, Prefixes, Update,
     encode_end_of_rib, encode_reach_paths, encode_unreach_paths, peek_frame,
 };
 use bytes::{Bytes, BytesMut};
@@ -25,7 +25,7 @@ use crate::time::Time;
 use super::adj_out::{GroupKey, SentEntry};
 use super::interner::AttrId;
 use super::loc::FamilyRib;
-use super::path::{LOCAL, Path, PathKey};
+use super::path::{LOCAL, Path, PathKey, PathNumber};
 use super::peer::{Peer, PeerParams};
 use super::view::from_seconds;
 use super::{Rib, family_index, family_mut, seconds};
@@ -123,13 +123,13 @@ impl Rib {
     ) -> Result<(), EncodeError> {
         let mut alike: BTreeMap<(AttrId, u32), Vec<PathName>> = BTreeMap::new();
         let mut outdated = Vec::new();
-        rib.groups.each_sent(peer, |destination, entry| {
+        rib.groups.each_sent(peer, |destination, number, entry| {
             let Some(found) = rib.table.get(destination) else { return };
             match entry {
                 SentEntry::Sent { attributes, at } => {
-                    alike.entry((attributes, at)).or_default().push((0, found.prefix));
+                    alike.entry((attributes, at)).or_default().push((number.into(), found.prefix));
                 }
-                SentEntry::Outdated => outdated.push((0, found.prefix)),
+                SentEntry::Outdated => outdated.push((number.into(), found.prefix)),
             }
         });
         let mut push = |kind, messages| {
@@ -292,15 +292,16 @@ impl Rib {
         peer: PeerId,
         family: Family,
         entry: SentEntry,
-        prefixes: impl Iterator<Item = IpNet>,
+        prefixes: Prefixes<'_>,
     ) -> Result<(), ImportError> {
         let state = self.peers.get(&peer).filter(|state| state.up);
         let state = state.ok_or_else(|| ImportError::RoutesUnknown(peer.get()))?;
         let Some(rib) = self.families.get_mut(family_index(family)) else { return Ok(()) };
         rib.groups.resume(peer, GroupKey::new(state, family));
-        for prefix in prefixes {
-            if let Some(destination) = rib.table.find_or_insert(&prefix) {
-                rib.groups.resume_entry(&mut rib.table, &mut self.interner, peer, destination, entry);
+        for (number, prefix) in prefixes.paths() {
+            let slot = rib.table.find_or_insert(&prefix).zip(PathNumber::try_from(number).ok());
+            if let Some(slot) = slot {
+                rib.groups.resume_entry(&mut rib.table, &mut self.interner, peer, slot, entry);
             }
         }
         Ok(())

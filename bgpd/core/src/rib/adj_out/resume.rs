@@ -6,12 +6,13 @@ use bytes::Bytes;
 
 use crate::PeerId;
 use crate::rib::interner::{AttrId, Interner};
-use crate::rib::path::LOCAL;
+use crate::rib::path::{LOCAL, PathNumber};
 use crate::rib::table::{DestId, Table};
 
 use super::Groups;
+use super::entries::{CLEAN, Entry, STALE, Slot};
 use super::export::GroupKey;
-use super::group::{CLEAN, Entry, Group, Member, STALE};
+use super::group::{Group, Member};
 
 /// What a peer was sent of a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,17 +24,23 @@ pub(in crate::rib) enum SentEntry {
 }
 
 impl Groups {
-    /// Goes through what a peer was sent: what is on the wire, and what waits for it in a message.
-    pub(in crate::rib) fn each_sent(&self, peer: PeerId, mut each: impl FnMut(DestId, SentEntry)) {
+    /// Goes through what a peer was sent: what is on the wire, and what waits for it in a message. Each with its path
+    /// number, where the peer takes several paths.
+    pub(in crate::rib) fn each_sent(
+        &self,
+        peer: PeerId,
+        mut each: impl FnMut(DestId, PathNumber, SentEntry),
+    ) {
         let Some(group) = self.group_of(peer) else { return };
-        for (destination, entry) in group.occupied().filter(|(_, entry)| entry.source != peer) {
+        for (slot, entry) in group.entries.occupied().filter(|(_, entry)| entry.source != peer) {
+            let Slot { destination, path } = slot;
             let again = group
                 .sweep
                 .is_some_and(|sweep| sweep.resend && (sweep.next..sweep.end).contains(&destination));
             if entry.wire == STALE || entry.wire.is_handle() && again {
-                each(destination, SentEntry::Outdated);
+                each(destination, path, SentEntry::Outdated);
             } else if entry.wire.is_handle() {
-                each(destination, SentEntry::Sent { attributes: entry.wire, at: entry.sent_at });
+                each(destination, path, SentEntry::Sent { attributes: entry.wire, at: entry.sent_at });
             }
         }
     }
@@ -61,12 +68,13 @@ impl Groups {
         table: &mut Table,
         interner: &mut Interner,
         peer: PeerId,
-        destination: DestId,
+        (destination, path): (DestId, PathNumber),
         entry: SentEntry,
     ) {
         let Some(position) = self.position_of(peer) else { return };
         let Some(group) = self.list.get_mut(position) else { return };
-        if group.entries.get(destination).is_some_and(|entry| !entry.is_vacant()) {
+        let slot = Slot { destination, path };
+        if !group.entries.get(slot).is_vacant() {
             return;
         }
         let (wire, sent_at) = match entry {
@@ -76,9 +84,11 @@ impl Groups {
             }
             SentEntry::Outdated => (STALE, 0),
         };
-        table.pin(destination);
+        if group.entries.is_vacant(destination) {
+            table.pin(destination);
+        }
         // Whoever it came from then: not this peer.
-        group.entries.set(destination, Entry { wire, staged: CLEAN, source: LOCAL, sent_at });
+        group.entries.set(slot, Entry { wire, staged: CLEAN, source: LOCAL, sent_at });
         group.advertised += 1;
     }
 
