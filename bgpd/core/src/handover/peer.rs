@@ -57,8 +57,6 @@ pub(crate) struct PeerState {
     end_of_rib: FamilySet,
     helper: Helper,
     refresh_pending: FamilySet,
-    #[serde(default)]
-    slow_count: u64,
 }
 
 /// Our addresses towards a peer whose routes are kept.
@@ -127,7 +125,6 @@ impl Peer {
             end_of_rib,
             helper,
             refresh_pending,
-            slow_count,
         } = self;
         PeerState {
             id: *id,
@@ -158,7 +155,6 @@ impl Peer {
             end_of_rib: *end_of_rib,
             helper: helper.clone(),
             refresh_pending: *refresh_pending,
-            slow_count: *slow_count,
         }
     }
 
@@ -202,7 +198,6 @@ impl Peer {
         self.end_of_rib = state.end_of_rib;
         self.helper = state.helper;
         self.refresh_pending = state.refresh_pending;
-        self.slow_count = state.slow_count;
         self.history.record_order(now, Order::HandedOver);
         if let Some(conn) = state.conn {
             self.import_conn(conn, state.ends, shared);
