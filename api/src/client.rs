@@ -249,6 +249,23 @@ impl Client {
         self.put_json(&format!("/v1/intents/{}", path_segment(owner)), intent).await
     }
 
+    /// `PUT /v1/intents/{owner}?dry_run`: what putting this intent would do. `hostname` is the one it would come with.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a status of 422 names the field that bgpd would not accept.
+    pub async fn plan_intent(
+        &self,
+        owner: &str,
+        intent: &Intent,
+        hostname: Option<&str>,
+    ) -> Result<Applied, ClientError> {
+        let mut path = format!("/v1/intents/{}?dry_run", path_segment(owner));
+        if let Some(hostname) = hostname {
+            path.push_str(&format!("&hostname={}", path_segment(hostname)));
+        }
+        self.put_json(&path, intent).await
+    }
+
     /// `DELETE /v1/intents/{owner}`: the owner wants nothing any more.
     ///
     /// # Errors

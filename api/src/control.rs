@@ -32,10 +32,15 @@ impl From<&crate::intent::InvalidIntent> for ErrorBody {
 }
 
 /// Answer to `PUT` and `DELETE /v1/intents/{owner}`: what changed, in the order it was applied. Empty: nothing had to.
+/// Changes that came together are applied together, and then each of them is answered with all that was done. With
+/// `?dry_run`, what would be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Applied {
     /// One entry per instance, peer or set of routes that changed.
     pub changes: Vec<Change>,
+    /// How many peers of the instances nothing was done to.
+    #[serde(default, rename = "unchangedPeers")]
+    pub unchanged_peers: usize,
     /// What of this owner's intent is not in force, because another owner came first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<Conflict>,
@@ -109,6 +114,22 @@ pub struct Change {
     /// Why, for people: `hold time 90 -> 9`, `3 routes added, 1 withdrawn`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// Each field of the peer that changed, what that costs its session, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldChange>,
+}
+
+/// One field of a peer that changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldChange {
+    /// The field, as in the intent: `timers.holdSeconds`.
+    pub field: String,
+    /// What it costs this session: `none`, `next session` (in force when the next session begins), `soft` (routes are
+    /// evaluated again) or `reset`.
+    pub cost: String,
+    /// Why.
+    pub why: String,
 }
 
 impl fmt::Display for Change {

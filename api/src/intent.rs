@@ -14,8 +14,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+mod security;
 mod validate;
 
+pub use security::{Secret, TcpAo, TcpAoAlgorithm, TcpAoKey};
 pub use validate::{InvalidIntent, Problem};
 
 /// Everything one owner wants. An empty intent wants nothing: its instances, peers and routes go away.
@@ -102,10 +104,17 @@ pub struct Peer {
     /// TTL of an eBGP session: absent or 1 means directly connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ebgp_multihop: Option<u8>,
+    /// TTL security (RFC 5082): the neighbour is at most this many hops away, 1 to 255, and what comes from further is
+    /// dropped by the kernel. Both ends need it. Not together with `ebgpMultihop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_security_hops: Option<u8>,
     /// TCP MD5 password (RFC 2385). Never shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub password: Option<Secret>,
+    /// TCP-AO keys (RFC 5925). Not together with `password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp_ao: Option<TcpAo>,
     /// Graceful restart (RFC 4724). Absent: off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graceful_restart: Option<GracefulRestart>,
@@ -367,31 +376,6 @@ impl Actions {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
-    }
-}
-
-/// A secret that prints as asterisks and leaves the process only inside an intent sent to bgpd.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a password.
-    #[must_use]
-    pub fn new(password: impl Into<String>) -> Self {
-        Self(password.into())
-    }
-
-    /// The password itself, for the socket option only.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("********")
     }
 }
 

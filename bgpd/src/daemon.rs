@@ -4,7 +4,7 @@
 //! wrong at reload changes nothing; on the way out every peer hears why before the process ends.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -44,6 +44,14 @@ pub enum Failure {
         /// Why not.
         source: IntentError,
     },
+    /// The running bgpd would not take the file.
+    #[error("{}: {reason}", .file.display())]
+    Refused {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The API cannot be opened.
     #[error(transparent)]
     Api(#[from] OpenError),
@@ -62,31 +70,11 @@ impl Failure {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Config(_) | Self::Intent { .. } => 1,
+            Self::Config(_) | Self::Intent { .. } | Self::Refused { .. } => 1,
             Self::Option(_) => 2,
             Self::Api(_) | Self::System { .. } => 3,
         })
     }
-}
-
-/// Checks the configuration file and says so on stdout.
-///
-/// # Errors
-/// [`Failure::Config`] with every line of what is wrong.
-pub fn check(path: &Path) -> Result<(), Failure> {
-    let file = ConfigFile::read(path)?;
-    if let Some(level) = &file.log.level {
-        logging::parse(level).map_err(|invalid| Failure::Option(invalid.to_string()))?;
-    }
-    let (instances, peers, routes) =
-        file.instances.iter().fold((0, 0, 0), |(instances, peers, routes), instance| {
-            (instances + 1, peers + instance.peers.len(), routes + instance.routes.len())
-        });
-    #[expect(clippy::print_stdout, reason = "--check answers on stdout")]
-    {
-        println!("{}: OK ({instances} instances, {peers} peers, {routes} routes)", path.display());
-    }
-    Ok(())
 }
 
 /// Runs bgpd until it is told to stop.
@@ -252,7 +240,7 @@ fn impatient() {
     std::process::exit(4);
 }
 
-fn socket_path(options: &Options, file: &ConfigFile) -> PathBuf {
+pub(crate) fn socket_path(options: &Options, file: &ConfigFile) -> PathBuf {
     options
         .socket
         .clone()
@@ -260,7 +248,7 @@ fn socket_path(options: &Options, file: &ConfigFile) -> PathBuf {
         .unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET))
 }
 
-fn hostname(file: &ConfigFile) -> Option<String> {
+pub(crate) fn hostname(file: &ConfigFile) -> Option<String> {
     let machine =
         || nix::sys::utsname::uname().ok().map(|names| names.nodename().to_string_lossy().into_owned());
     file.hostname.clone().or_else(machine).filter(|name| !name.is_empty())

@@ -8,6 +8,7 @@
 //!
 //! The binary is a thin `main`; everything is here so that tests reach it.
 
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod daemon;

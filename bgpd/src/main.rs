@@ -2,15 +2,18 @@
 
 use std::process::ExitCode;
 
-use bgpd::daemon;
 use bgpd::options::Options;
+use bgpd::{check, daemon};
 use clap::Parser;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let result = match &options.config {
-        Some(file) if options.check => daemon::check(file),
-        _ => daemon::run(&options),
+    let result = match &options.check {
+        None => daemon::run(&options),
+        Some(named) => match named.as_ref().or(options.config.as_ref()) {
+            Some(file) => check::check(file, &options),
+            None => Err(daemon::Failure::Option("--check needs a file: bgpd --check FILE".to_owned())),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

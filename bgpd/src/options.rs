@@ -26,9 +26,12 @@ pub struct Options {
     /// Configuration file (YAML)
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Check the configuration file, say what is wrong with it, and end
-    #[arg(long, requires = "config")]
-    pub check: bool,
+    /// Check a configuration file, say what is wrong with it or what it would do to the running bgpd's sessions, and end
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub check: Option<Option<PathBuf>>,
+    /// With --check: say what the step from this file would do, not from what the running bgpd has
+    #[arg(long, value_name = "OLD", requires = "check")]
+    pub against: Option<PathBuf>,
     /// Unix socket of the API [default: /run/rutter/bgpd.sock]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,

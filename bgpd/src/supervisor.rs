@@ -3,7 +3,11 @@
 //! Invariants: an intent is applied whole or not at all; instances whose part of the merged intent did not change are not
 //! touched; an instance that ends by a bug is named in the log and started again.
 
+mod burst;
 mod changes;
+mod plan;
+
+pub(crate) use plan::plan_files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -23,6 +27,7 @@ use crate::instance::{InstanceHandle, RunningInstance, StopMode};
 use crate::intents::Owner;
 use crate::intents::store::IntentStore;
 use crate::state::{Earlier, HEARTBEAT, Keeper, RestoredIntent};
+use crate::supervisor::burst::{Burst, Waiting};
 
 /// Orders that may wait.
 const MAILBOX: usize = 16;
@@ -54,6 +59,12 @@ pub enum IntentError {
 enum Order {
     Put {
         owner: Owner,
+        intent: Box<Intent>,
+        reply: oneshot::Sender<Result<Applied, IntentError>>,
+    },
+    Plan {
+        owner: Owner,
+        hostname: Option<String>,
         intent: Box<Intent>,
         reply: oneshot::Sender<Result<Applied, IntentError>>,
     },
@@ -103,6 +114,21 @@ impl SupervisorHandle {
     /// See [`IntentError`].
     pub async fn put(&self, owner: Owner, intent: Intent) -> Result<Applied, IntentError> {
         let order = |reply| Order::Put { owner, intent: Box::new(intent), reply };
+        self.ask(order).await.unwrap_or(Err(IntentError::Stopping))
+    }
+
+    /// Says what putting this intent would do now, and does nothing. `hostname` is what the intent's file says, if it is a
+    /// file's; else the one in force counts.
+    ///
+    /// # Errors
+    /// See [`IntentError`].
+    pub async fn plan(
+        &self,
+        owner: Owner,
+        hostname: Option<String>,
+        intent: Intent,
+    ) -> Result<Applied, IntentError> {
+        let order = |reply| Order::Plan { owner, hostname, intent: Box::new(intent), reply };
         self.ask(order).await.unwrap_or(Err(IntentError::Stopping))
     }
 
@@ -190,6 +216,7 @@ struct Supervisor {
     crashed: BTreeSet<String>,
     keeper: Keeper,
     beat_at: Instant,
+    burst: Burst,
 }
 
 /// Starts the supervisor on the current runtime, without any intent. `earlier` is what the bgpd before left.
@@ -214,6 +241,7 @@ pub fn start(clock: Clock, hostname: Option<String>, earlier: &Earlier, keeper: 
         crashed: BTreeSet::new(),
         keeper,
         beat_at: Instant::now() + HEARTBEAT,
+        burst: Burst::default(),
     };
     tokio::spawn(supervisor.run(mailbox));
     SupervisorHandle { orders, directory }
@@ -253,7 +281,7 @@ fn check(intent: &Intent, hostname: Option<&str>) -> Result<(), IntentError> {
 impl Supervisor {
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         loop {
-            let due = [self.store.next_expiry(), self.restart_at, Some(self.beat_at)];
+            let due = [self.store.next_expiry(), self.restart_at, Some(self.beat_at), self.burst.due()];
             let deadline = due.into_iter().flatten().min();
             tokio::select! {
                 order = orders.recv() => match order {
@@ -278,22 +306,21 @@ impl Supervisor {
     async fn carry_out(&mut self, order: Order) {
         // Whoever asked may have gone away; what was done is done.
         match order {
-            Order::Put { owner, intent, reply } => {
-                let _gone = reply.send(self.put(owner, *intent).await);
+            Order::Put { owner, intent, reply } => self.put(owner, *intent, reply).await,
+            Order::Plan { owner, hostname, intent, reply } => {
+                let hostname = hostname.or_else(|| self.hostname.clone());
+                let _gone = reply.send(self.plan(&owner, *intent, hostname.as_deref()).await);
             }
-            Order::Reload { hostname, intent, reply } => {
-                let before = std::mem::replace(&mut self.hostname, hostname);
-                let result = self.put(Owner::file(), *intent).await;
-                if result.is_err() {
-                    self.hostname = before;
+            Order::Reload { hostname, intent, reply } => match check(&intent, hostname.as_deref()) {
+                Ok(()) => {
+                    self.hostname = hostname;
+                    self.put(Owner::file(), *intent, reply).await;
                 }
-                let _gone = reply.send(result);
-            }
-            Order::Delete { owner, reply } => {
-                let _gone = reply.send(self.delete(&owner).await);
-            }
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Order::Delete { owner, reply } => self.delete(owner, reply).await,
             Order::Excuse { owner, reply } => {
-                self.apply().await;
+                self.flush().await;
                 self.heard(&owner).await;
                 let _gone = reply.send(());
             }
@@ -314,18 +341,39 @@ impl Supervisor {
         }
     }
 
-    async fn put(&mut self, owner: Owner, intent: Intent) -> Result<Applied, IntentError> {
-        check(&intent, self.hostname.as_deref())?;
-        self.store.put(owner.clone(), intent, Instant::now());
-        let changes = self.apply().await;
-        self.heard(&owner).await;
-        let conflicts: Vec<Conflict> =
-            self.conflicts.iter().filter(|conflict| conflict.loser == owner.as_str()).cloned().collect();
-        report(&owner, "intent applied", &changes);
-        for conflict in &conflicts {
-            tracing::warn!(owner = %owner, "{conflict}");
+    async fn put(
+        &mut self,
+        owner: Owner,
+        intent: Intent,
+        reply: oneshot::Sender<Result<Applied, IntentError>>,
+    ) {
+        if let Err(error) = check(&intent, self.hostname.as_deref()) {
+            return drop(reply.send(Err(error)));
         }
-        Ok(Applied { changes, conflicts })
+        self.store.put(owner.clone(), intent, Instant::now());
+        self.wait(Waiting::Put(owner, reply)).await;
+    }
+
+    /// Lets a change wait for others that may come with it.
+    async fn wait(&mut self, waiting: Waiting) {
+        self.burst.add(waiting, Instant::now());
+        if self.followed.is_empty() {
+            self.flush().await;
+        }
+    }
+
+    /// Applies all that waits, and says to each what was done. Returns the changes.
+    async fn flush(&mut self) -> Vec<Change> {
+        let waiting = self.burst.take();
+        let changes = self.apply().await;
+        for one in &waiting {
+            self.heard(one.owner()).await;
+        }
+        if !waiting.is_empty() {
+            let unchanged = unchanged_peers(self.followed.values().map(|one| &*one.intent), &changes);
+            burst::answer(waiting, &changes, unchanged, &self.conflicts);
+        }
+        changes
     }
 
     /// An owner has said what it wants. After the last one that was there before a restart, the instances are told.
@@ -338,14 +386,13 @@ impl Supervisor {
         }
     }
 
-    async fn delete(&mut self, owner: &Owner) -> Option<Applied> {
-        self.heard(owner).await;
-        if !self.store.remove(owner) {
-            return None;
+    async fn delete(&mut self, owner: Owner, reply: oneshot::Sender<Option<Applied>>) {
+        if self.store.remove(&owner) {
+            self.wait(Waiting::Deleted(owner, reply)).await;
+        } else {
+            self.heard(&owner).await;
+            let _gone = reply.send(None);
         }
-        let changes = self.apply().await;
-        report(owner, "intent deleted", &changes);
-        Some(Applied { changes, conflicts: Vec::new() })
     }
 
     async fn deadline(&mut self) {
@@ -355,13 +402,16 @@ impl Supervisor {
         }
         let gone = self.store.expire(Instant::now());
         let restart = self.restart_at.is_some_and(|at| at <= Instant::now());
-        if gone.is_empty() && !restart {
+        let burst = self.burst.due().is_some_and(|at| at <= Instant::now());
+        if gone.is_empty() && !restart && !burst {
             return;
         }
-        self.restart_at = None;
-        let changes = self.apply().await;
+        if restart {
+            self.restart_at = None;
+        }
+        let changes = self.flush().await;
         for owner in &gone {
-            report(owner, "intent's hold time is over", &changes);
+            report(owner.as_str(), "intent's hold time is over", &changes);
         }
     }
 
@@ -506,17 +556,31 @@ fn whole_instance(name: &str, effect: Effect, instance: &Instance) -> Change {
     let (peers, routes) = (instance.peers.len(), instance.routes.len());
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let reason = format!("{peers} peer{}, {routes} route{}", plural(peers), plural(routes));
-    Change { instance: name.to_owned(), peer: None, effect, reason }
+    Change { instance: name.to_owned(), peer: None, effect, reason, fields: Vec::new() }
 }
 
-fn report(owner: &Owner, what: &str, changes: &[Change]) {
+/// How many peers are as they were.
+fn unchanged_peers<'a>(instances: impl Iterator<Item = &'a Instance>, changes: &[Change]) -> usize {
+    let count = |instance: &Instance| {
+        let touched = |peer: Option<&str>| {
+            changes.iter().any(|change| change.instance == instance.name && change.peer.as_deref() == peer)
+        };
+        let new = changes.iter().any(|change| {
+            change.instance == instance.name && change.peer.is_none() && change.effect == Effect::Added
+        });
+        if new { 0 } else { instance.peers.iter().filter(|peer| !touched(Some(&peer.name))).count() }
+    };
+    instances.map(count).sum()
+}
+
+fn report(owner: &str, what: &str, changes: &[Change]) {
     if changes.is_empty() {
-        tracing::debug!(owner = %owner, "{what}, nothing to change");
+        tracing::debug!(owner, "{what}, nothing to change");
         return;
     }
-    tracing::info!(owner = %owner, changes = changes.len(), "{what}");
+    tracing::info!(owner, changes = changes.len(), "{what}");
     for change in changes {
-        tracing::info!(owner = %owner, "{change}");
+        tracing::info!(owner, "{change}");
     }
 }
 

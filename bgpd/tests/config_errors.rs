@@ -7,7 +7,7 @@ fn check(text: &str) -> (String, Option<i32>) {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("router.yaml"), text).expect("written");
     let output = Command::new(env!("CARGO_BIN_EXE_bgpd"))
-        .args(["--check", "--config", "router.yaml"])
+        .args(["--check", "--config", "router.yaml", "--socket", "/nowhere/bgpd.sock"])
         .current_dir(folder.path())
         .output()
         .expect("bgpd starts");
@@ -27,7 +27,8 @@ fn a_good_file_is_ok() {
     let peers = "    peers:\n      - name: tor\n        address: 192.0.2.1\n        peerASN: 65010\n";
     assert_eq!(
         check(&format!("{HEAD}{peers}")),
-        ("router.yaml: OK (1 instances, 1 peers, 0 routes)\n".to_owned(), Some(0))
+        ("router.yaml: OK (1 instances, 1 peers, 0 routes)\nonly the file was checked: no bgpd answers at \
+             /nowhere/bgpd.sock (--socket PATH names another, --against OLD compares two files)\n".to_owned(), Some(0))
     );
 }
 

@@ -6,6 +6,7 @@ mod api;
 mod config_errors;
 mod fixture;
 mod operating;
+mod plan;
 mod reload;
 mod restart;
 mod sessions;

@@ -255,6 +255,7 @@ impl Peer {
         if let Some(password) = &self.password {
             at.key("password").password(password.expose())?;
         }
+        self.check_security(at)?;
         if let Some(restart) = &self.graceful_restart {
             at.key("gracefulRestart").key("restartSeconds").within(
                 restart.restart_seconds.into(),
@@ -300,6 +301,38 @@ impl AddPath {
                 let why = format!("{family} is not among the peer's families");
                 return here.fail(Problem::Contradicts { other: "families", why });
             }
+        }
+        Ok(())
+    }
+}
+
+impl Peer {
+    fn check_security(&self, at: &Path) -> Result<(), InvalidIntent> {
+        if let Some(hops) = self.ttl_security_hops {
+            let here = at.key("ttlSecurityHops");
+            here.within(hops.into(), 1, 255)?;
+            if self.ebgp_multihop.is_some() {
+                let why = "TTL security sends and expects a TTL of 255 (RFC 5082); the number of hops is its own value";
+                return here.fail(Problem::Contradicts { other: "ebgpMultihop", why: why.to_owned() });
+            }
+        }
+        let Some(tcp_ao) = &self.tcp_ao else { return Ok(()) };
+        let here = at.key("tcpAo");
+        if self.password.is_some() {
+            let why = "a connection is signed in one way (RFC 5925 §3.1)".to_owned();
+            return here.fail(Problem::Contradicts { other: "password", why });
+        }
+        let here = here.key("keys");
+        if tcp_ao.keys.is_empty() {
+            return here.fail(Problem::Empty { advice: "give at least one key, or leave tcpAo out" });
+        }
+        let mut sent = Seen::new("every key needs its own sendId");
+        let mut received = Seen::new("every key needs its own recvId");
+        for (index, key) in tcp_ao.keys.iter().enumerate() {
+            let here = here.index(index);
+            sent.add(&key.send_id.to_string(), &here.key("sendId"))?;
+            received.add(&key.recv_id.to_string(), &here.key("recvId"))?;
+            here.key("secret").password(key.secret.expose())?;
         }
         Ok(())
     }

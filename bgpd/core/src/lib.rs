@@ -44,7 +44,7 @@ pub use ids::{ConnId, PeerId};
 pub use reason::Reason;
 pub use reconfigure::{ConfigChange, ConfigEffect, ConfigField, Cost};
 pub use session::State;
-pub use speaker::Speaker;
+pub use speaker::{Speaker, plan_between};
 pub use time::Time;
 pub use view::{
     Direction, Held, HistoryView, LastReset, MessageCounters, Negotiated, Noted, Order, PeerView, StateChange,

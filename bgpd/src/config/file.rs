@@ -193,7 +193,7 @@ fn advise(positions: &FieldPositions, position: Position, message: &str) -> (Str
     }
     let problem = match message {
         // Whatever the reader says about it may quote the secret.
-        _ if field.ends_with(".password") => {
+        _ if field.ends_with(".password") || field.ends_with(".secret") => {
             "must be text; quote it if it looks like something else".to_owned()
         }
         "invalid u8" => "must be a whole number from 0 to 255".to_owned(),

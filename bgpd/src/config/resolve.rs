@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use bgp_core::config::{
-    AddPath, ConfigError, GracefulRestart, OriginatedRoute, Password, PathsSent, PeerConfig, SpeakerConfig,
-    SpeakerSettings, Timers,
+    AddPath, AoAlgorithm, AoKey, ConfigError, GracefulRestart, OriginatedRoute, Password, PathsSent,
+    PeerConfig, SpeakerConfig, SpeakerSettings, TcpAo, Timers,
 };
 use bgp_core::policy;
 use bgp_wire::{Community, Family, FamilySet, LargeCommunity, Origin};
@@ -79,6 +79,8 @@ fn peer(peer: &intent::Peer) -> Result<PeerConfig, ResolveError> {
         keepalive: peer.timers.keepalive_seconds,
     };
     config.multihop = peer.ebgp_multihop;
+    config.ttl_security = peer.ttl_security_hops;
+    config.tcp_ao = peer.tcp_ao.as_ref().map(tcp_ao);
     config.password = peer.password.as_ref().map(|secret| Password::new(secret.expose()));
     config.graceful_restart =
         peer.graceful_restart.map(|restart| GracefulRestart { restart_time: restart.restart_seconds });
@@ -89,6 +91,20 @@ fn peer(peer: &intent::Peer) -> Result<PeerConfig, ResolveError> {
     config.max_prefixes = peer.max_prefixes;
     config.route_reflector_client = peer.route_reflector_client;
     Ok(config)
+}
+
+fn tcp_ao(tcp_ao: &intent::TcpAo) -> TcpAo {
+    let key = |key: &intent::TcpAoKey| AoKey {
+        send_id: key.send_id,
+        recv_id: key.recv_id,
+        algorithm: match key.algorithm {
+            intent::TcpAoAlgorithm::HmacSha1 => AoAlgorithm::HmacSha1,
+            intent::TcpAoAlgorithm::AesCmac128 => AoAlgorithm::AesCmac128,
+            intent::TcpAoAlgorithm::HmacSha256 => AoAlgorithm::HmacSha256,
+        },
+        secret: Password::new(key.secret.expose()),
+    };
+    TcpAo { keys: tcp_ao.keys.iter().map(key).collect() }
 }
 
 /// All, if none is named.

@@ -4,11 +4,12 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use rutter_api::control::{Applied, Conflict, ErrorBody, IntentSummary};
 use rutter_api::intent::{Intent, Peer, Secret};
+use serde::Deserialize;
 
 use crate::http::ApiState;
 use crate::http::error::ApiError;
@@ -41,8 +42,11 @@ pub(super) async fn get(
 }
 
 /// From now on this is all that the owner wants. Checked whole before anything changes; the answer lists what changed.
+/// Changes that come within 50 ms of each other are applied together, after half a second at the latest.
 #[utoipa::path(put, path = "/v1/intents/{owner}", tag = "intents",
-    params(("owner" = String, Path, description = "Who wants it: 1 to 63 letters, digits, `-`, `_`, `.`")),
+    params(("owner" = String, Path, description = "Who wants it: 1 to 63 letters, digits, `-`, `_`, `.`"),
+        ("dry_run" = Option<String>, Query, description = "Only say what would change; `file` can be planned, too"),
+        ("hostname" = Option<String>, Query, description = "With dry_run: the host name that would be sent")),
     request_body = Intent,
     responses(
         (status = 200, body = Applied),
@@ -51,9 +55,15 @@ pub(super) async fn get(
 pub(super) async fn put(
     State(state): State<ApiState>,
     owner: Result<Path<String>, PathRejection>,
+    query: Result<Query<PutQuery>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Applied>, ApiError> {
     let Path(owner) = owner?;
+    let Query(query) = query?;
+    if query.dry_run.as_deref().is_some_and(|value| value != "false") {
+        let intent = parse_intent(&body?)?;
+        return Ok(Json(state.supervisor.plan(parse_owner(&owner)?, query.hostname, intent).await?));
+    }
     let owner = writable_owner(&owner)?;
     let intent = parse_intent(&body?)?;
     Ok(Json(state.supervisor.put(owner, intent).await?))
@@ -70,6 +80,16 @@ pub(super) async fn delete(
     let Path(owner) = owner?;
     let named = writable_owner(&owner)?;
     state.supervisor.delete(named).await.map(Json).ok_or_else(|| no_intent(&owner))
+}
+
+/// What may follow the path of a PUT.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PutQuery {
+    #[serde(default)]
+    dry_run: Option<String>,
+    #[serde(default)]
+    hostname: Option<String>,
 }
 
 fn parse_owner(owner: &str) -> Result<Owner, ApiError> {
@@ -103,7 +123,7 @@ fn parse_intent(body: &[u8]) -> Result<Intent, ApiError> {
         let problem = error.into_inner();
         if path == "." {
             ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body is no intent: {problem}"))
-        } else if path.ends_with(".password") {
+        } else if path.ends_with(".password") || path.ends_with(".secret") {
             // serde repeats what it found, and here that is a secret.
             ApiError::field(path.clone(), format!("{path}: must be a string"))
         } else {
@@ -125,19 +145,30 @@ const MASK: &str = "********";
 
 fn masked(mut intent: Intent) -> Intent {
     for peer in intent.instances.iter_mut().flat_map(|instance| &mut instance.peers) {
-        if peer.password.is_some() {
-            peer.password = Some(Secret::new(MASK));
-        }
+        secrets(peer).for_each(|secret| *secret = Secret::new(MASK));
     }
     intent
+}
+
+fn secrets(peer: &mut Peer) -> impl Iterator<Item = &mut Secret> {
+    let keys = peer.tcp_ao.iter_mut().flat_map(|tcp_ao| &mut tcp_ao.keys);
+    peer.password.iter_mut().chain(keys.map(|key| &mut key.secret))
 }
 
 /// An answer of ours that is put back would replace every password by its mask, and every such session would go down.
 fn refuse_masked(intent: &Intent) -> Result<(), ApiError> {
     for (number, instance) in intent.instances.iter().enumerate() {
-        let masked = |peer: &Peer| peer.password.as_ref().is_some_and(|password| password.expose() == MASK);
-        if let Some(position) = instance.peers.iter().position(masked) {
-            let field = format!("instances[{number}].peers[{position}].password");
+        let masked = |secret: &Secret| secret.expose() == MASK;
+        let found = instance.peers.iter().enumerate().find_map(|(position, peer)| {
+            let at = format!("instances[{number}].peers[{position}]");
+            if peer.password.as_ref().is_some_and(masked) {
+                return Some(format!("{at}.password"));
+            }
+            let keys = peer.tcp_ao.as_ref().map_or(&[][..], |tcp_ao| &tcp_ao.keys);
+            let key = keys.iter().position(|key| masked(&key.secret))?;
+            Some(format!("{at}.tcpAo.keys[{key}].secret"))
+        });
+        if let Some(field) = found {
             let text = format!(
                 "{field}: {MASK} is how answers mask a password; write the password itself, or another one"
             );

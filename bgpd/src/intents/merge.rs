@@ -298,6 +298,8 @@ fn compare_peers(differences: &mut Differences<'_>, winner: &Peer, loser: &Peer)
         &absent.keepalive_seconds,
     );
     differences.check("ebgpMultihop", &winner.ebgp_multihop, &loser.ebgp_multihop, &None);
+    differences.check("ttlSecurityHops", &winner.ttl_security_hops, &loser.ttl_security_hops, &None);
+    differences.check("tcpAo", &winner.tcp_ao, &loser.tcp_ao, &None);
     differences.check("password", &winner.password, &loser.password, &None);
     differences.check("gracefulRestart", &winner.graceful_restart, &loser.graceful_restart, &None);
     differences.check("families", &winner.families, &loser.families, &Vec::new());

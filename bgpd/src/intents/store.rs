@@ -101,6 +101,16 @@ impl IntentStore {
         merge(self.owners.iter().map(|(owner, held)| (owner, held.instances.as_slice())))
     }
 
+    /// What all owners together would want if this one wanted something else.
+    #[must_use]
+    pub fn merged_with(&self, owner: &Owner, intent: Intent) -> Merged {
+        let planned: Vec<Arc<Instance>> = intent.instances.into_iter().map(Arc::new).collect();
+        let mut all: BTreeMap<&Owner, &[Arc<Instance>]> =
+            self.owners.iter().map(|(owner, held)| (owner, held.instances.as_slice())).collect();
+        all.insert(owner, &planned);
+        merge(all)
+    }
+
     /// One row per owner.
     #[must_use]
     pub fn summaries(&self, now: Instant) -> Vec<IntentSummary> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bgp_core::{ConfigChange, ConfigEffect, ConfigField, Cost};
 use ipnet::IpNet;
-use rutter_api::control::{Change, Effect};
+use rutter_api::control::{Change, Effect, FieldChange};
 use rutter_api::intent::{Instance, Route};
 use serde_json::Value;
 
@@ -22,6 +22,7 @@ pub(super) fn of_instance(before: &Instance, after: &Instance, peers: &[ConfigCh
             peer: None,
             effect: Effect::SessionKept,
             reason,
+            fields: Vec::new(),
         });
     }
     if before.routes != after.routes {
@@ -30,6 +31,7 @@ pub(super) fn of_instance(before: &Instance, after: &Instance, peers: &[ConfigCh
             peer: None,
             effect: Effect::RoutesChanged,
             reason: of_routes(&before.routes, &after.routes),
+            fields: Vec::new(),
         });
     }
     changes
@@ -67,7 +69,13 @@ fn of_peer(before: &Instance, after: &Instance, change: &ConfigChange) -> Change
             (if soft { Effect::PolicyReapplied } else { Effect::SessionKept }, describe(&change.costs))
         }
     };
-    Change { instance: after.name.clone(), peer: Some(name.to_owned()), effect, reason }
+    let row = |(field, cost): &(ConfigField, Cost)| FieldChange {
+        field: field.label().to_owned(),
+        cost: cost.label().to_owned(),
+        why: field.why().to_owned(),
+    };
+    let fields = change.costs.iter().map(row).collect();
+    Change { instance: after.name.clone(), peer: Some(name.to_owned()), effect, reason, fields }
 }
 
 /// `timers.holdSeconds 90 -> 9`, or only the name where the values are secret or long.

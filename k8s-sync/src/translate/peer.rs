@@ -93,7 +93,9 @@ pub(super) fn build(
         description: None,
         timers: timers(&settings.spec),
         ebgp_multihop: (settings.spec.ebgp_multihop > 1).then_some(settings.spec.ebgp_multihop),
+        ttl_security_hops: None,
         password: None,
+        tcp_ao: None,
         graceful_restart: settings
             .spec
             .graceful_restart

@@ -298,3 +298,42 @@ fn one_port_on_disjoint_addresses_is_fine() {
     let intent: Intent = serde_json::from_value(intent).expect("well typed");
     intent.validate().expect("no overlap");
 }
+
+#[test]
+fn keys_and_ttl_security() {
+    let peer = |extra: &str| {
+        let text = format!(
+            r#"{{"instances": [{{"name": "m", "localASN": 1, "routerID": "10.0.0.1",
+                "peers": [{{"name": "p", "address": "10.0.0.2", {extra}}}]}}]}}"#
+        );
+        let intent: Intent = serde_json::from_str(&text).expect("well typed");
+        intent.validate().map_err(|error| error.to_string())
+    };
+    let key = |id: u8, secret: &str| {
+        format!(r#"{{"sendId": {id}, "recvId": 1, "algorithm": "hmac-sha-1-96", "secret": "{secret}"}}"#)
+    };
+    assert_eq!(peer(r#""ttlSecurityHops": 1"#), Ok(()));
+    assert_eq!(peer(&format!(r#""tcpAo": {{"keys": [{}]}}"#, key(0, "s"))), Ok(()));
+    let rows = [
+        (r#""ttlSecurityHops": 0"#.to_owned(), "ttlSecurityHops: 0 is out of range; write 1 to 255"),
+        (
+            r#""ttlSecurityHops": 1, "ebgpMultihop": 2"#.to_owned(),
+            "ttlSecurityHops: contradicts ebgpMultihop",
+        ),
+        (r#""tcpAo": {"keys": []}"#.to_owned(), "tcpAo.keys: is empty"),
+        (
+            format!(r#""password": "x", "tcpAo": {{"keys": [{}]}}"#, key(0, "s")),
+            "tcpAo: contradicts password",
+        ),
+        (format!(r#""tcpAo": {{"keys": [{}]}}"#, key(0, "")), "tcpAo.keys[0].secret: is empty"),
+        (
+            format!(r#""tcpAo": {{"keys": [{}, {}]}}"#, key(0, "geheim"), key(1, "geheim")),
+            "tcpAo.keys[1].recvId: 1 is also at instances[0].peers[0].tcpAo.keys[0].recvId",
+        ),
+    ];
+    for (extra, expected) in rows {
+        let error = peer(&extra).expect_err(&extra);
+        assert!(error.starts_with(&format!("instances[0].peers[0].{expected}")), "{error}");
+        assert!(!error.contains("geheim"), "{error}");
+    }
+}

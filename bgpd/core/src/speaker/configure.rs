@@ -214,6 +214,41 @@ fn protect(peer: &mut Peer, before: &Protection, shared: &mut Shared, now: Time)
     }
 }
 
+/// What going from one configuration to another costs sessions that are up, when nothing is known about them but that:
+/// every field costs what its row says at most.
+#[must_use]
+pub fn plan_between(old: &SpeakerConfig, new: &SpeakerConfig) -> Vec<ConfigChange> {
+    let everywhere = identity_changes(old, new);
+    let (before, after) = (by_name(old), by_name(new));
+    let change =
+        |name: &Arc<str>, effect, costs| ConfigChange { peer: None, name: Arc::clone(name), effect, costs };
+    let mut changes = Vec::new();
+    for peer in &old.peers {
+        let Some(wanted) = after.get(&*peer.name) else {
+            changes.push(change(&peer.name, ConfigEffect::Removed, Vec::new()));
+            continue;
+        };
+        let fields: Vec<_> = everywhere.iter().copied().chain(differences(peer, wanted)).collect();
+        if fields.is_empty() {
+            continue;
+        }
+        let rollover = peer.tcp_ao.is_some() && wanted.tcp_ao.is_some();
+        let cost = |field: ConfigField| match field {
+            ConfigField::TcpAo if rollover => Cost::None,
+            ConfigField::Shutdown if peer.shutdown => Cost::None,
+            _ => field.cost(),
+        };
+        let costs: Vec<_> = fields.iter().map(|field| (*field, cost(*field))).collect();
+        let resets = costs.iter().any(|(_, cost)| *cost == Cost::Reset);
+        let effect = if resets { ConfigEffect::Reset(fields) } else { ConfigEffect::Kept(fields) };
+        changes.push(change(&peer.name, effect, costs));
+    }
+    for peer in new.peers.iter().filter(|peer| !before.contains_key(&*peer.name)) {
+        changes.push(change(&peer.name, ConfigEffect::Added, Vec::new()));
+    }
+    changes
+}
+
 /// What is about the speaker and so about every peer.
 fn identity_changes(old: &SpeakerSettings, new: &SpeakerSettings) -> Vec<ConfigField> {
     let rows = [

@@ -12,6 +12,8 @@ mod configure;
 mod handover;
 mod view;
 
+pub use configure::plan_between;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Bound;
