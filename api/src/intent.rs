@@ -65,6 +65,18 @@ pub struct Instance {
     /// Whether paths of equal AS_PATH length but different content may be multipath together.
     #[serde(default, skip_serializing_if = "is_false")]
     pub multipath_relax: bool,
+    /// What this instance does when it was restarted (RFC 4724 §4.1). Absent: the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graceful_restart: Option<InstanceRestart>,
+}
+
+/// What an instance does when it was restarted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InstanceRestart {
+    /// For how many seconds nothing is advertised at most, whoever has not sent its End-of-RIB yet, 1 to 3600. Default 360.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection_deferral_seconds: Option<u16>,
 }
 
 /// One neighbour. It is identified by name; a changed address or ASN is another session.
@@ -156,12 +168,32 @@ impl Default for Timers {
     }
 }
 
-/// Graceful restart parameters (RFC 4724 §3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Graceful restart parameters (RFC 4724 §3, RFC 9494 §3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GracefulRestart {
     /// Restart Time in seconds, 1 to 4095.
     pub restart_seconds: u16,
+    /// For how many seconds after its session was lost the neighbour's routes are kept at most, whatever Restart Time it
+    /// announces, 1 to 86400. Absent: its Restart Time, and 360 s from its return on. Long-lived stale routes are not meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_seconds: Option<u32>,
+    /// Long-lived graceful restart (RFC 9494): for how many seconds after the Restart Time the neighbour shall keep our
+    /// routes, and for how many at most we keep its routes, as a last resort. 1 to 16777215. Absent: off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_lived_seconds: Option<u32>,
+    /// Send long-lived stale routes also to this neighbour if it does not know RFC 9494, with LOCAL_PREF 0 and NO_EXPORT
+    /// (RFC 9494 §4.6). iBGP only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub demote_long_lived: bool,
+}
+
+impl GracefulRestart {
+    /// Seconds for which a neighbour may hold our routes after it lost us.
+    #[must_use]
+    pub fn kept_seconds(&self) -> u32 {
+        u32::from(self.restart_seconds).saturating_add(self.long_lived_seconds.unwrap_or(0))
+    }
 }
 
 /// Several paths per prefix with a neighbour (RFC 7911 ADD-PATH).

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use bgp_core::Time;
 use bgp_core::rib::Ineligible;
 use bgp_wire::Family;
 use prometheus::core::{AtomicU64, GenericCounterVec, GenericGaugeVec};
@@ -145,6 +146,22 @@ impl Scrape {
                 *count,
             );
         }
+        self.gauge(
+            "bgpd_restarting",
+            "1 while nothing is advertised after a restart, else 0 (RFC 4724)",
+            &["instance_name"],
+            &[name],
+            u64::from(instance.restarting),
+        );
+        if let Some(millis) = instance.restart_millis {
+            self.gauge(
+                "bgpd_restart_milliseconds",
+                "How long nothing was advertised after the restart",
+                &["instance_name"],
+                &[name],
+                millis,
+            );
+        }
         let failures = instance.listen_failures.len() as u64;
         self.gauge(
             "bgpd_listen_failures",
@@ -250,6 +267,7 @@ impl Scrape {
                 *count,
             );
         }
+        self.restarts(&labels, instance, peer);
         let with_disposition = extend(names, ["disposition"]);
         for (disposition, count) in [
             ("treat-as-withdraw", peer.counters.updates_withdrawn),
@@ -261,6 +279,80 @@ impl Scrape {
                 &with_disposition,
                 &labels.with([disposition]),
                 count,
+            );
+        }
+    }
+
+    /// Graceful restart of a neighbour, as its helper sees it (RFC 4724, RFC 9494).
+    fn restarts(&self, labels: &NeighborLabels, instance: &InstanceSnapshot, peer: &PeerSnapshot) {
+        let names = NeighborLabels::NAMES;
+        let (with_family, with_cause) = (extend(names, ["afi", "safi"]), extend(names, ["cause"]));
+        let left = |until: Time| until.since(instance.taken.time).as_secs();
+        self.counter(
+            "bgpd_graceful_restarts_total",
+            "Times the session ended and the peer's routes were kept",
+            &names,
+            &labels.values(),
+            peer.counters.restarts_helped,
+        );
+        self.counter(
+            "bgpd_long_lived_restarts_total",
+            "Times routes of a family were kept beyond the peer's Restart Time (RFC 9494)",
+            &names,
+            &labels.values(),
+            peer.counters.long_lived,
+        );
+        for (cause, count) in &peer.counters.stale_swept {
+            self.counter(
+                "bgpd_stale_routes_removed_total",
+                "Stale routes that were removed",
+                &with_cause,
+                &labels.with([cause]),
+                *count,
+            );
+        }
+        for (name, help, until) in [
+            ("bgpd_restart_timer_seconds", "Seconds until a peer has to be back", peer.restart_deadline),
+            (
+                "bgpd_stale_timer_seconds",
+                "Seconds until a peer has to have sent its routes again",
+                peer.stale_deadline,
+            ),
+        ] {
+            if let Some(until) = until {
+                self.gauge(name, help, &names, &labels.values(), left(until));
+            }
+        }
+        for (family, until) in peer.long_lived_deadlines {
+            if let Some(until) = until {
+                let [afi, safi] = family_labels(family);
+                self.gauge(
+                    "bgpd_long_lived_timer_seconds",
+                    "Seconds until long-lived stale routes of a peer are removed (RFC 9494)",
+                    &with_family,
+                    &labels.with([afi, safi]),
+                    left(until),
+                );
+            }
+        }
+        for (family, routes) in &peer.families {
+            let [afi, safi] = family_labels(*family);
+            self.gauge(
+                "bgpd_stale_routes",
+                "Routes of the peer that are kept and not yet sent again",
+                &with_family,
+                &labels.with([afi, safi]),
+                routes.stale,
+            );
+        }
+        for (family, millis) in &peer.counters.end_of_rib_millis {
+            let [afi, safi] = family_labels(*family);
+            self.gauge(
+                "bgpd_end_of_rib_milliseconds",
+                "From the last start of the session to the peer's End-of-RIB",
+                &with_family,
+                &labels.with([afi, safi]),
+                *millis,
             );
         }
     }

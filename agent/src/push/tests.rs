@@ -103,6 +103,7 @@ impl Lab {
             routes: Vec::new(),
             maximum_paths: None,
             multipath_relax: false,
+            graceful_restart: None,
         };
         let intent = Arc::new(Intent { hold_seconds: None, instances: vec![instance] });
         self.sender.send_replace(Some(Arc::new(Outcome { intent, certain, ..Outcome::default() })));

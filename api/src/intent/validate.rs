@@ -10,7 +10,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{
-    Actions, AddPath, Family, Instance, Intent, PathsSent, Peer, Policy, PrefixMatch, Route, Timers, Verdict,
+    Actions, AddPath, Family, GracefulRestart, Instance, Intent, PathsSent, Peer, Policy, PrefixMatch, Route,
+    Timers, Verdict,
 };
 
 /// The first rule an intent breaks.
@@ -160,6 +161,10 @@ impl Instance {
         if let Some(paths) = self.maximum_paths {
             at.key("maximumPaths").within(paths.into(), 1, 128)?;
         }
+        if let Some(seconds) = self.graceful_restart.and_then(|restart| restart.selection_deferral_seconds) {
+            let at = at.key("gracefulRestart").key("selectionDeferralSeconds");
+            at.within(seconds.into(), 1, 3600)?;
+        }
         let mut names = Seen::new("give each peer of an instance its own name");
         let mut addresses = Seen::new("one instance has one session per neighbour address");
         for (index, peer) in self.peers.iter().enumerate() {
@@ -220,6 +225,19 @@ fn check_listener(
     Ok(())
 }
 
+impl GracefulRestart {
+    fn check(&self, at: &Path) -> Result<(), InvalidIntent> {
+        at.key("restartSeconds").within(self.restart_seconds.into(), 1, 4095)?;
+        if let Some(seconds) = self.stale_seconds {
+            at.key("staleSeconds").within(seconds.into(), 1, 86_400)?;
+        }
+        if let Some(seconds) = self.long_lived_seconds {
+            at.key("longLivedSeconds").within(seconds.into(), 1, 0x00ff_ffff)?;
+        }
+        Ok(())
+    }
+}
+
 impl Peer {
     fn check(&self, instance: &Instance, at: &Path) -> Result<(), InvalidIntent> {
         at.key("name").name(&self.name)?;
@@ -257,11 +275,7 @@ impl Peer {
         }
         self.check_security(at)?;
         if let Some(restart) = &self.graceful_restart {
-            at.key("gracefulRestart").key("restartSeconds").within(
-                restart.restart_seconds.into(),
-                1,
-                4095,
-            )?;
+            restart.check(&at.key("gracefulRestart"))?;
         }
         let mut families = Seen::new("list each family once");
         for (index, family) in self.families.iter().enumerate() {

@@ -131,6 +131,9 @@ pub struct PathDetail {
     /// Seconds until a stale path goes away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graceful_restart_seconds_remaining: Option<u64>,
+    /// Seconds until a long-lived stale path goes away (RFC 9494).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub llgr_seconds_remaining: Option<u64>,
     /// Where it leads.
     pub nexthops: Vec<NextHop>,
     /// Who sent it.
@@ -175,6 +178,7 @@ impl PathDetail {
             addpath_tx_id_all: None,
             last_update,
             graceful_restart_seconds_remaining: None,
+            llgr_seconds_remaining: None,
             nexthops: Vec::new(),
             peer,
             not_best_reason: None,
@@ -337,6 +341,9 @@ impl PathDetail {
         _ = writeln!(out, "      Last update: {}", self.last_update.string);
         if let Some(seconds) = self.graceful_restart_seconds_remaining {
             _ = writeln!(out, "      Time until Graceful Restart stale route deleted: {seconds}");
+        }
+        if let Some(seconds) = self.llgr_seconds_remaining {
+            _ = writeln!(out, "      Time until Long-lived stale route deleted: {seconds}");
         }
     }
 

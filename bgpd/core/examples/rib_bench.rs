@@ -18,7 +18,7 @@ use std::time::Duration;
 use bgp_core::policy::{
     Actions, Candidate, CompiledPolicy, Policy, PrefixMatch, SourceMatch, Statement, Verdict,
 };
-use bgp_core::rib::{PeerParams, Rib, RibConfig};
+use bgp_core::rib::{LongLived, PeerParams, Rib, RibConfig};
 use bgp_core::{PeerId, Time};
 use bgp_wire::{
     AsPath, AttributeBlock, Community, DecodeContext, EncodeContext, Family, FamilySet, MAX_LEN, Message,
@@ -261,6 +261,7 @@ fn peer(number: u32) -> PeerParams {
         route_reflector_client: false,
         enforce_first_as: true,
         max_prefixes: None,
+        long_lived: LongLived::default(),
     }
 }
 

@@ -43,6 +43,9 @@ pub struct SpeakerSettings {
     /// What this speaker does not forward itself goes on without it: when it crashes or restarts, forwarding for its routes
     /// stays as it was (the F bit of RFC 4724).
     pub forwarding_preserved: bool,
+    /// For how long after a restart nothing is advertised at most, whoever has not said its End-of-RIB yet
+    /// (Selection_Deferral_Timer, RFC 4724 §4.1).
+    pub selection_deferral: Duration,
     /// Neighbours.
     pub peers: Vec<PeerConfig>,
     /// Routes this speaker originates, at most one per prefix.
@@ -63,6 +66,7 @@ impl SpeakerSettings {
             maximum_paths: 1,
             multipath_relax: false,
             forwarding_preserved: false,
+            selection_deferral: DEFAULT_SELECTION_DEFERRAL,
             peers: Vec::new(),
             routes: Vec::new(),
         }
@@ -171,12 +175,35 @@ impl Default for Timers {
     }
 }
 
-/// Graceful restart parameters (RFC 4724 §3).
+/// Graceful restart parameters (RFC 4724 §3, RFC 9494 §3).
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct GracefulRestart {
     /// Restart Time in seconds, 1 to 4095.
     pub restart_time: u16,
+    /// For how many seconds after its session was lost a peer's routes are kept at most, whatever Restart Time it announces.
+    /// Absent: its Restart Time, and 360 s from its return on. Long-lived stale routes are not meant.
+    pub stale_time: Option<u32>,
+    /// Long-lived stale time in seconds, 1 to 16777215: for how long after the Restart Time the peer shall keep our routes, and
+    /// for how long at most we keep the peer's. Absent: neither.
+    pub long_lived_time: Option<u32>,
+    /// Long-lived stale routes go to this internal peer although it does not know them, with NO_EXPORT and LOCAL_PREF 0
+    /// (RFC 9494 §4.6).
+    pub demote_long_lived: bool,
 }
+
+impl GracefulRestart {
+    /// Longest long-lived stale time that the capability has room for.
+    pub const MAX_LONG_LIVED_TIME: u32 = 0x00ff_ffff;
+
+    /// Graceful restart without long-lived routes, with this Restart Time.
+    #[must_use]
+    pub const fn new(restart_time: u16) -> Self {
+        Self { restart_time, stale_time: None, long_lived_time: None, demote_long_lived: false }
+    }
+}
+
+/// Selection deferral time where none is configured.
+pub const DEFAULT_SELECTION_DEFERRAL: Duration = Duration::from_secs(360);
 
 /// Several paths per prefix with a neighbour (RFC 7911). Nothing by default.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -407,6 +434,12 @@ pub enum PeerFault {
     /// Out of 1 to 4095.
     #[error("graceful restart time {0} s does not fit the capability; use 1 to 4095")]
     RestartTime(u16),
+    /// Zero.
+    #[error("graceful restart stale time 0 s would keep nothing; leave graceful restart out instead")]
+    StaleTime,
+    /// Out of 1 to 16777215.
+    #[error("long-lived stale time {0} s does not fit the capability; use 1 to 16777215, or leave it out")]
+    LongLivedTime(u32),
     /// A session about nothing.
     #[error("no address family; give at least one")]
     NoFamily,
@@ -484,10 +517,8 @@ fn check_peer(speaker: &SpeakerSettings, peer: &PeerConfig) -> Result<(), PeerFa
     if connect_retry == 0 {
         return Err(PeerFault::ConnectRetryTime);
     }
-    if let Some(restart) = peer.graceful_restart
-        && !(1..=4095).contains(&restart.restart_time)
-    {
-        return Err(PeerFault::RestartTime(restart.restart_time));
+    if let Some(restart) = peer.graceful_restart {
+        check_graceful_restart(restart)?;
     }
     if peer.families.is_empty() {
         return Err(PeerFault::NoFamily);
@@ -545,6 +576,21 @@ fn check_security(peer: &PeerConfig) -> Result<(), PeerFault> {
         }
     }
     Ok(())
+}
+
+fn check_graceful_restart(restart: GracefulRestart) -> Result<(), PeerFault> {
+    if !(1..=4095).contains(&restart.restart_time) {
+        return Err(PeerFault::RestartTime(restart.restart_time));
+    }
+    if restart.stale_time == Some(0) {
+        return Err(PeerFault::StaleTime);
+    }
+    match restart.long_lived_time {
+        Some(time) if !(1..=GracefulRestart::MAX_LONG_LIVED_TIME).contains(&time) => {
+            Err(PeerFault::LongLivedTime(time))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a connection from one peer's address would match the other too.

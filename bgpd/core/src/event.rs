@@ -341,6 +341,8 @@ pub enum EventKind {
     EndOfRib {
         /// In which family.
         family: Family,
+        /// How long after the session came up.
+        after: Duration,
     },
     /// The session ended and the peer may be back: its routes stay in use (RFC 4724 §4.2).
     StaleKept {
@@ -349,6 +351,15 @@ pub enum EventKind {
         /// How many.
         routes: u32,
         /// How long the peer is waited for.
+        within: Duration,
+    },
+    /// The peer was not back within its Restart Time: its routes are kept as a last resort, with LLGR_STALE (RFC 9494).
+    LongLivedBegun {
+        /// Of which family.
+        family: Family,
+        /// How many.
+        routes: u32,
+        /// For how long.
         within: Duration,
     },
     /// Routes that were kept and not sent again are gone.

@@ -110,8 +110,12 @@ fields! {
     Password = "password", None, "the key is set on the listener and on the live socket; TCP repeats what is lost until the peer has it too, within the hold time";
     /// The TCP-AO keys.
     TcpAo = "tcpAo", Reset, "a live connection can neither begin nor cease to be signed with it; nothing where both have keys: new ones are added, the first is signed with, old ones deleted";
-    /// Graceful restart parameters.
+    /// Graceful restart parameters that the peer is told.
     GracefulRestart = "gracefulRestart", NextSession, "both OPENs agree on it; the live session keeps what was agreed";
+    /// For how long a restarting peer's routes are kept at most.
+    StaleTime = "gracefulRestart.staleSeconds", None, "it is ours alone: the next loss of the session follows it";
+    /// Whether long-lived stale routes go to an internal peer that does not know them.
+    DemoteLongLived = "gracefulRestart.demoteLongLived", Soft, "such routes are sent or withdrawn";
     /// The families.
     Families = "families", Reset, "both OPENs agree on them; nothing if what the live session agreed on stays the same";
     /// Which paths are sent and taken.

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_wire::{Capability, FamilySet, Notification};
+use bgp_wire::{Capability, Family, FamilySet, Notification};
 
 use crate::config::PeerConfig;
 use crate::event::Endpoints;
@@ -83,6 +83,8 @@ pub struct PeerView<'a> {
     pub restart_deadline: Option<Time>,
     /// Until when it has to have sent them again, now that it is back.
     pub stale_deadline: Option<Time>,
+    /// Until when they are kept as a last resort, by family (RFC 9494).
+    pub long_lived_deadlines: [(Family, Option<Time>); 2],
 }
 
 /// Why a peer stays in Idle.

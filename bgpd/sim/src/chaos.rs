@@ -112,10 +112,15 @@ fn vary_peers(world: &mut World, node: usize, plain: bool) {
         let graceful = world.dice.chance(60);
         let restart_time = world.dice.pick(&[1, 5, 20, 120, 4095]);
         let add_path = add_path(world);
+        let long_lived = world.dice.chance(40);
         let local_asn = world.nodes[node].settings.local_asn;
         let peer = &mut world.nodes[node].settings.peers[position];
         peer.passive = passive;
-        peer.graceful_restart = graceful.then_some(GracefulRestart { restart_time });
+        peer.graceful_restart = graceful.then_some(GracefulRestart {
+            long_lived_time: long_lived.then_some(30),
+            demote_long_lived: client,
+            ..GracefulRestart::new(restart_time)
+        });
         peer.route_reflector_client = client && peer.remote_asn == Some(local_asn);
         if any_asn && !peer.route_reflector_client {
             peer.remote_asn = None;

@@ -155,7 +155,7 @@ fn a_graceful_restart_is_heard_by_nobody_two_hops_away() {
             let settings = &mut world.nodes[node].settings;
             settings.forwarding_preserved = true;
             for peer in &mut settings.peers {
-                peer.graceful_restart = Some(GracefulRestart { restart_time: 60 });
+                peer.graceful_restart = Some(GracefulRestart::new(60));
             }
         }
         for node in 0..3 {
@@ -180,6 +180,56 @@ fn a_graceful_restart_is_heard_by_nobody_two_hops_away() {
         assert_eq!(world.figures.swept, 0);
         assert!(world.figures.kept > 0);
     }
+}
+
+#[test]
+fn a_long_absence_leaves_a_last_resort_that_two_hops_know_and_the_return_freshens() {
+    use bgp_core::wire::{Community, Family};
+    let mut world = World::new(9, Trace::kept());
+    world.add_external_nodes(3, 5);
+    world.connect(0, 1, brisk());
+    world.connect(1, 2, brisk());
+    for node in 0..3 {
+        let settings = &mut world.nodes[node].settings;
+        settings.forwarding_preserved = true;
+        for peer in &mut settings.peers {
+            let restart = GracefulRestart::new(5);
+            peer.graceful_restart = Some(GracefulRestart { long_lived_time: Some(600), ..restart });
+        }
+    }
+    for node in 0..3 {
+        world.start(node).unwrap();
+    }
+    rest(&mut world);
+    let marked = |world: &World, node: usize| {
+        let rib = world.nodes[node].speaker.as_ref().unwrap().rib();
+        let page = rib.rib_page(Family::IPV4_UNICAST, None, 1000);
+        let is_marked =
+            |path: &bgp_core::rib::PathView| path.attributes.communities.contains(&Community::LLGR_STALE);
+        page.entries.iter().filter(|entry| entry.paths.iter().any(is_marked)).count()
+    };
+    let routes = world.nodes[0].settings.routes.len();
+    world.kill(0, Death::Process);
+    pass(&mut world, SECOND * 4);
+    assert_eq!((marked(&world, 1), marked(&world, 2)), (0, 0));
+    pass(&mut world, SECOND * 30);
+    let ipv4 = marked(&world, 1);
+    assert!(ipv4 > 0 && ipv4 <= routes, "{}", world.trace);
+    assert_eq!(marked(&world, 2), ipv4, "who is two hops away knows it too");
+    demand(&world, world.check_ribs());
+    world.restart(0).unwrap();
+    pass(&mut world, SECOND * 5);
+    world.complete(0).unwrap();
+    rest(&mut world);
+    assert_eq!((marked(&world, 1), marked(&world, 2)), (0, 0));
+    assert_eq!(world.figures.swept, 0, "{}", world.trace);
+    demand(&world, world.check_shortest_paths());
+    // Away for good: the end comes by the long-lived timer.
+    world.kill(0, Death::Process);
+    pass(&mut world, SECOND * 500);
+    assert_eq!(marked(&world, 2), ipv4);
+    pass(&mut world, SECOND * 110);
+    assert_eq!((marked(&world, 1), marked(&world, 2)), (0, 0));
 }
 
 #[test]

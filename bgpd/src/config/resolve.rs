@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bgp_core::config::{
     AddPath, AoAlgorithm, AoKey, ConfigError, GracefulRestart, OriginatedRoute, Password, PathsSent,
@@ -51,6 +52,9 @@ pub fn resolve(instance: &intent::Instance, hostname: Option<&str>) -> Result<In
     settings.multipath_relax = instance.multipath_relax;
     // No route of bgpd's is in the kernel yet: what forwards is not bgpd, and goes on without it.
     settings.forwarding_preserved = true;
+    if let Some(seconds) = instance.graceful_restart.and_then(|restart| restart.selection_deferral_seconds) {
+        settings.selection_deferral = Duration::from_secs(seconds.into());
+    }
     settings.peers = instance.peers.iter().map(peer).collect::<Result<_, _>>()?;
     settings.routes = instance.routes.iter().map(route).collect::<Result<_, _>>()?;
     Ok(InstanceConfig { speaker: SpeakerConfig::new(settings)?, listen: listen(instance) })
@@ -82,8 +86,12 @@ fn peer(peer: &intent::Peer) -> Result<PeerConfig, ResolveError> {
     config.ttl_security = peer.ttl_security_hops;
     config.tcp_ao = peer.tcp_ao.as_ref().map(tcp_ao);
     config.password = peer.password.as_ref().map(|secret| Password::new(secret.expose()));
-    config.graceful_restart =
-        peer.graceful_restart.map(|restart| GracefulRestart { restart_time: restart.restart_seconds });
+    config.graceful_restart = peer.graceful_restart.map(|restart| GracefulRestart {
+        restart_time: restart.restart_seconds,
+        stale_time: restart.stale_seconds,
+        long_lived_time: restart.long_lived_seconds,
+        demote_long_lived: restart.demote_long_lived,
+    });
     config.families = families(&peer.families);
     config.add_path = peer.add_path.as_ref().map(add_path).unwrap_or_default();
     config.import = peer.import.as_ref().map(policy).transpose()?.map(Arc::new);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_core::{Event, EventKind, PeerId, State};
-use bgp_wire::Notification;
+use bgp_wire::{Family, Notification};
 
 use crate::instance::lateness::Lateness;
 
@@ -15,6 +15,8 @@ use crate::instance::lateness::Lateness;
 #[derive(Clone, Debug, Default)]
 pub struct InstanceCounters {
     refused: BTreeMap<&'static str, u64>,
+    /// How long nothing was advertised after a restart.
+    restart_millis: Option<u64>,
     peers: HashMap<PeerId, Arc<PeerCounters>>,
     keepalives: KeepaliveLateness,
 }
@@ -47,6 +49,14 @@ pub struct PeerCounters {
     pub updates_discarded_attributes: u64,
     /// Times the prefix limit was passed.
     pub prefix_limit: u64,
+    /// Times the session ended and routes were kept (RFC 4724).
+    pub restarts_helped: u64,
+    /// Times a family's routes became a last resort (RFC 9494).
+    pub long_lived: u64,
+    /// Stale routes that were removed, by cause.
+    pub stale_swept: BTreeMap<&'static str, u64>,
+    /// How long the last End-of-RIB of a family came after the session.
+    pub end_of_rib_millis: BTreeMap<Family, u64>,
 }
 
 impl InstanceCounters {
@@ -67,6 +77,17 @@ impl InstanceCounters {
         self.keepalives
     }
 
+    /// Notes that a restart is over, and how long it took (RFC 4724 §4.1).
+    pub fn restarted(&mut self, took: Duration) {
+        self.restart_millis = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// How long nothing was advertised after a restart, if there was one.
+    #[must_use]
+    pub fn restart_millis(&self) -> Option<u64> {
+        self.restart_millis
+    }
+
     /// Counts an event of the speaker.
     pub fn count(&mut self, event: &Event) {
         let counters = Arc::make_mut(self.peers.entry(event.peer).or_default());
@@ -84,10 +105,16 @@ impl InstanceCounters {
             EventKind::MalformedUpdate { withdrawn: true, .. } => counters.updates_withdrawn += 1,
             EventKind::MalformedUpdate { withdrawn: false, .. } => counters.updates_discarded_attributes += 1,
             EventKind::PrefixLimit { .. } => counters.prefix_limit += 1,
-            EventKind::EndOfRib { .. }
-            | EventKind::StaleKept { .. }
-            | EventKind::StaleSwept { .. }
-            | EventKind::SlowPeer { .. }
+            EventKind::EndOfRib { family, after } => {
+                let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+                counters.end_of_rib_millis.insert(*family, millis);
+            }
+            EventKind::StaleKept { .. } => counters.restarts_helped += 1,
+            EventKind::LongLivedBegun { .. } => counters.long_lived += 1,
+            EventKind::StaleSwept { routes, cause, .. } => {
+                *counters.stale_swept.entry(cause.label()).or_default() += u64::from(*routes);
+            }
+            EventKind::SlowPeer { .. }
             | EventKind::SlowPeerOver { .. }
             | EventKind::RefreshRequested { .. } => {}
         }

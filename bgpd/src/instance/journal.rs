@@ -64,8 +64,8 @@ pub(super) fn record(speaker: &Speaker, event: &Event, gone: Option<IpAddr>) {
         EventKind::PrefixLimit { family, limit } => {
             tracing::error!(instance, peer, address, %family, limit, "more prefixes than allowed; the session stays down until it is reset");
         }
-        EventKind::EndOfRib { family } => {
-            tracing::debug!(instance, peer, address, %family, "End-of-RIB received")
+        EventKind::EndOfRib { family, after } => {
+            tracing::debug!(instance, peer, address, %family, ?after, "End-of-RIB received")
         }
         EventKind::StaleKept { families, routes, within } => {
             let seconds = within.as_secs();
@@ -78,6 +78,10 @@ pub(super) fn record(speaker: &Speaker, event: &Event, gone: Option<IpAddr>) {
                 seconds,
                 "its routes are kept while it restarts"
             );
+        }
+        EventKind::LongLivedBegun { family, routes, within } => {
+            let seconds = within.as_secs();
+            tracing::warn!(instance, peer, address, %family, routes, seconds, "it is not back: its routes stay as a last resort");
         }
         EventKind::StaleSwept { family, routes, cause } => {
             let cause = cause.label();

@@ -71,6 +71,7 @@ pub(super) struct Owner {
     stopping: Option<Instant>,
     /// The log has not said yet that the restart is over.
     restarting: bool,
+    started: Instant,
     more: bool,
 }
 
@@ -89,6 +90,7 @@ impl Owner {
             clock,
             speaker: begin(config.speaker.clone(), seed, clock.now()),
             restarting,
+            started: Instant::now(),
             listeners: Listeners::default(),
             connections: HashMap::new(),
             dials: HashMap::new(),
@@ -527,6 +529,7 @@ impl Owner {
     fn report(&mut self) {
         if self.restarting && !self.speaker.is_restarting() {
             self.restarting = false;
+            self.counters.restarted(self.started.elapsed());
             let instance = &*self.speaker.config().name;
             tracing::info!(instance, "the graceful restart is over, routes are advertised");
             self.publisher.mark_urgent();

@@ -42,6 +42,12 @@ pub struct InstanceSnapshot {
     pub hostname: Option<Arc<str>>,
     /// Paths of different AS_PATH content may be multipath together.
     pub multipath_relax: bool,
+    /// It was restarted, and advertises nothing yet (RFC 4724 §4.1).
+    pub restarting: bool,
+    /// How long that took, once it is over.
+    pub restart_millis: Option<u64>,
+    /// For how long after a restart nothing is advertised at most.
+    pub selection_deferral: Duration,
     /// Where it should listen and does not.
     pub listen_failures: Vec<ListenFailure>,
     /// Connections not accepted, by reason.
@@ -121,6 +127,8 @@ pub struct PeerSnapshot {
     pub restart_deadline: Option<Time>,
     /// Until when it has to have sent them again, now that it is back.
     pub stale_deadline: Option<Time>,
+    /// Until when they are kept as a last resort, by family (RFC 9494).
+    pub long_lived_deadlines: [(Family, Option<Time>); 2],
     /// What happened to it.
     pub counters: Arc<PeerCounters>,
     /// Its routes, by negotiated or else configured family.
@@ -136,6 +144,8 @@ pub struct FamilyRoutes {
     pub accepted: u64,
     /// Prefixes in the Adj-RIB-Out.
     pub advertised: u64,
+    /// Prefixes in the Adj-RIB-In that are stale.
+    pub stale: u64,
     rejected: [u32; Ineligible::ALL.len()],
 }
 
@@ -152,6 +162,7 @@ impl FamilyRoutes {
             received: counters.received.into(),
             accepted: counters.accepted.into(),
             advertised: counters.advertised.into(),
+            stale: counters.stale.into(),
             rejected: counters.ineligible,
         }
     }
@@ -168,6 +179,9 @@ impl InstanceSnapshot {
             router_id: config.router_id,
             hostname: config.hostname.as_deref().map(Arc::from),
             multipath_relax: config.multipath_relax,
+            selection_deferral: config.selection_deferral,
+            restarting: false,
+            restart_millis: None,
             listen_failures: Vec::new(),
             refused: BTreeMap::new(),
             keepalives: KeepaliveLateness::default(),
@@ -231,6 +245,12 @@ impl PeerSnapshot {
         self.restart_deadline.or(self.stale_deadline)
     }
 
+    /// Until when long-lived stale routes of a family stay, unless the peer sends them again.
+    #[must_use]
+    pub fn long_lived_until(&self, family: Family) -> Option<Time> {
+        self.long_lived_deadlines.iter().find(|(one, _)| *one == family)?.1
+    }
+
     fn new(view: &PeerView<'_>, speaker: &Speaker, counters: &InstanceCounters, last: Option<&Self>) -> Self {
         let families = match view.negotiated {
             Some(negotiated) if view.state == State::Established => negotiated.families,
@@ -275,6 +295,7 @@ impl PeerSnapshot {
             stale: view.stale,
             restart_deadline: view.restart_deadline,
             stale_deadline: view.stale_deadline,
+            long_lived_deadlines: view.long_lived_deadlines,
             counters: counters.peer(view.id),
             families: families
                 .iter()
@@ -346,6 +367,8 @@ impl Publisher {
         let config = speaker.config();
         let mut snapshot = InstanceSnapshot::starting(config, clock);
         snapshot.listen_failures = listeners.failures().to_vec();
+        snapshot.restarting = speaker.is_restarting();
+        snapshot.restart_millis = counters.restart_millis();
         snapshot.refused.clone_from(counters.refused_by_reason());
         snapshot.keepalives = counters.keepalives();
         snapshot.tables =

@@ -269,6 +269,7 @@ fn compare_instances(differences: &mut Differences<'_>, winner: &Instance, loser
     differences.check("listenAddresses", &winner.listen_addresses, &loser.listen_addresses, &Vec::new());
     differences.check("maximumPaths", &winner.maximum_paths, &loser.maximum_paths, &None);
     differences.check("multipathRelax", &winner.multipath_relax, &loser.multipath_relax, &false);
+    differences.check("gracefulRestart", &winner.graceful_restart, &loser.graceful_restart, &None);
 }
 
 fn compare_peers(differences: &mut Differences<'_>, winner: &Peer, loser: &Peer) {

@@ -191,6 +191,7 @@ fn shell(
         routes: Vec::new(),
         maximum_paths: None,
         multipath_relax: false,
+        graceful_restart: None,
     };
     let alone = Intent { hold_seconds: None, instances: vec![instance.clone()] };
     if let Err(invalid) = alone.validate() {

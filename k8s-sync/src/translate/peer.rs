@@ -96,11 +96,9 @@ pub(super) fn build(
         ttl_security_hops: None,
         password: None,
         tcp_ao: None,
-        graceful_restart: settings
-            .spec
-            .graceful_restart
-            .filter(|restart| restart.enabled)
-            .map(|restart| GracefulRestart { restart_seconds: restart.restart_time_seconds }),
+        graceful_restart: settings.spec.graceful_restart.filter(|restart| restart.enabled).map(|restart| {
+            GracefulRestart { restart_seconds: restart.restart_time_seconds, ..GracefulRestart::default() }
+        }),
         families: families.iter().map(|(family, _)| *family).collect(),
         import: Some(import_policy()),
         export: Some(export_policy(&config.name, &offers)),

@@ -12,11 +12,12 @@ const FULL: &str = r#"{
         "instances": [{
             "name": "65001", "localASN": 65001, "routerID": "10.0.0.1", "listenPort": 179,
             "listenAddresses": ["10.0.0.1", "fd00::1"], "maximumPaths": 8, "multipathRelax": true,
+            "gracefulRestart": {"selectionDeferralSeconds": 60},
             "peers": [{
                 "name": "tor", "address": "10.0.0.2", "peerASN": 65002, "port": 1790, "localAddress": "10.0.0.1",
                 "interface": "eth0", "passive": true, "shutdown": false, "description": "rack 4",
                 "timers": {"connectRetrySeconds": 5, "holdSeconds": 9, "keepaliveSeconds": 3},
-                "ebgpMultihop": 2, "password": "hidden", "gracefulRestart": {"restartSeconds": 120},
+                "ebgpMultihop": 2, "password": "hidden", "gracefulRestart": {"restartSeconds": 120, "staleSeconds": 300, "longLivedSeconds": 86400},
                 "families": ["ipv4-unicast", "ipv6-unicast"], "maxPrefixes": 100,
                 "addPath": {"receive": true, "send": 3, "families": ["ipv4-unicast"]},
                 "import": {"name": "in", "defaultAction": "accept"},
@@ -174,6 +175,21 @@ const RULES: &[(&str, &str, &str)] = &[
         "/instances/0/peers/0/gracefulRestart/restartSeconds",
         r#"4096"#,
         "instances[0].peers[0].gracefulRestart.restartSeconds: 4096 is out of range; write 1 to 4095",
+    ),
+    (
+        "/instances/0/peers/0/gracefulRestart/staleSeconds",
+        r#"0"#,
+        "instances[0].peers[0].gracefulRestart.staleSeconds: 0 is out of range; write 1 to 86400",
+    ),
+    (
+        "/instances/0/peers/0/gracefulRestart/longLivedSeconds",
+        r#"16777216"#,
+        "instances[0].peers[0].gracefulRestart.longLivedSeconds: 16777216 is out of range; write 1 to 16777215",
+    ),
+    (
+        "/instances/0/gracefulRestart/selectionDeferralSeconds",
+        r#"0"#,
+        "instances[0].gracefulRestart.selectionDeferralSeconds: 0 is out of range; write 1 to 3600",
     ),
     (
         "/instances/0/peers/0/families/0",

@@ -89,8 +89,11 @@ pub struct EndOfRib {
 pub struct FamilyTimers {
     /// How long stale paths may stay.
     pub stale_path_timer: u64,
-    /// The same after RFC 9494.
+    /// For how long the peer wants its routes kept after that (RFC 9494).
     pub llgr_stale_time: u64,
+    /// What is left of it while the peer is away for longer than its Restart Time. FRR has this in its text only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub llgr_stale_time_remaining: Option<u64>,
     /// How long a restarting speaker waits for End-of-RIB before it selects.
     pub selection_deferral_timer: u64,
 }

@@ -314,6 +314,9 @@ impl FamilyRestart {
             timers.selection_deferral_timer
         );
         _ = writeln!(out, "        LLGR Stale Path Time(sec): {}", timers.llgr_stale_time);
+        if let Some(seconds) = timers.llgr_stale_time_remaining {
+            _ = writeln!(out, "        LLGR Stale Path Remaining(sec): {seconds}");
+        }
     }
 }
 

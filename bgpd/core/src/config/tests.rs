@@ -61,7 +61,7 @@ fn peers() {
         PeerFault::KeepaliveTime { keepalive: 91, hold: 90 }
     );
     assert_eq!(refused_peer(|peer| peer.timers.connect_retry = 0), PeerFault::ConnectRetryTime);
-    let restart = |restart_time| Some(GracefulRestart { restart_time });
+    let restart = |restart_time| Some(GracefulRestart::new(restart_time));
     assert_eq!(refused_peer(|peer| peer.graceful_restart = restart(0)), PeerFault::RestartTime(0));
     assert_eq!(refused_peer(|peer| peer.graceful_restart = restart(4096)), PeerFault::RestartTime(4096));
     assert_eq!(refused_peer(|peer| peer.families = FamilySet::EMPTY), PeerFault::NoFamily);

@@ -1,21 +1,26 @@
 //! A peer restarts and we help: its routes stay in use until it had its chance to send them again (RFC 4724 §4.2,
-//! RFC 8538 §4).
+//! RFC 8538 §4), and for much longer, but as a last resort only, if both sides want that (RFC 9494 §4.2).
 //!
 //! One state per family of a peer:
 //!
 //! ```text
 //!             Lost: mark stale             BackPreserved
 //!    Fresh ────────────────────► Awaited ────────────────► Refreshing ─┐ Lost: sweep what is still stale,
-//!      ▲                           │ ▲                        │  │     │ mark the rest stale
-//!      │  RestartTime, Back,       │ └────────────────────────│──┼─────┘
-//!      │  Gone: sweep              │                          │  │
-//!      ├───────────────────────────┘                          │  │
-//!      └──────────────────────────────────────────────────────┘  │
-//!           EndOfRib, StaleTime, Back, Gone: sweep ◄─────────────┘
+//!      ▲                           │ ▲ │                      │  │     │ mark the rest stale (LostLong: mark all)
+//!      │  RestartTime, Back,       │ └─│──────────────────────│──┼─────┘
+//!      │  Gone: sweep              │   │ LongLivedBegins: age │  │
+//!      ├───────────────────────────┘   ▼       BackPreserved  │  │
+//!      ├─────────────────────────── LongLived ──────────────► LongRefreshing ─┐ LostLong: mark all, age
+//!      │  LongLivedTime, Back,         ▲                      │  │    │       │
+//!      │  Gone: sweep                  └──────────────────────│──│────│───────┘
+//!      └──────────────────────────────────────────────────────┘  │    │
+//!           EndOfRib, StaleTime, LongLivedTime, Back, Gone: sweep ◄───┘
 //! ```
 //!
-//! *Awaited*: there is no session, the restart timer runs (the peer's Restart Time). *Refreshing*: there is a session
-//! again, the stale timer runs ([`STALE_TIME`], from when the session came up).
+//! *Awaited*: there is no session, the restart timer runs (the peer's Restart Time). *LongLived*: there is still none, and the
+//! long-lived stale timer of the family runs; its routes carry LLGR_STALE. *Refreshing*: there is a session again, the stale
+//! timer runs ([`STALE_TIME`], from when the session came up). *LongRefreshing*: the same, and the long-lived stale timer
+//! still runs: nothing but the end of the peer's dump stops it (RFC 9494 §4.2).
 //!
 //! How a session may end ([`Ending`]): routes are kept when the connection failed or the hold timer expired, and after a
 //! NOTIFICATION of either side if both set the N bit (RFC 8538) and it was no Hard Reset. They are never kept when somebody
@@ -24,8 +29,8 @@
 //! A peer that comes back before we noticed that it went is not treated as RFC 4724 §4.2 has it (the new connection ends the
 //! established one): a KEEPALIVE on the old connection makes a peer that restarted reset it, and one that did not keep it.
 //!
-//! Invariants: the function is total; a family has stale routes only in Awaited and Refreshing; each of these has a timer
-//! that leads out of it.
+//! Invariants: the function is total; a family has stale routes only in states other than Fresh, and long-lived ones only in
+//! LongLived and LongRefreshing; each of these has a timer that leads out of it.
 
 use std::time::Duration;
 
@@ -45,8 +50,18 @@ pub(crate) enum State {
     Fresh,
     /// The session is gone, its routes are kept.
     Awaited,
+    /// The same for longer than the peer's Restart Time.
+    LongLived,
     /// The session is back, End-of-RIB is not.
     Refreshing,
+    /// The same, and the peer was away for longer than its Restart Time.
+    LongRefreshing,
+}
+
+impl State {
+    const fn is_long_lived(self) -> bool {
+        matches!(self, Self::LongLived | Self::LongRefreshing)
+    }
 }
 
 /// What can happen to a family.
@@ -54,6 +69,8 @@ pub(crate) enum State {
 pub(crate) enum Input {
     /// The session ended, and the peer said of this family that it can restart.
     Lost,
+    /// The same, and both sides want its routes kept beyond its Restart Time.
+    LostLong,
     /// The session ended, or it is clear that the peer does not come back to it: nothing is kept.
     Gone,
     /// A session came up, and the peer kept forwarding for this family.
@@ -64,8 +81,12 @@ pub(crate) enum Input {
     EndOfRib,
     /// The restart timer expired.
     RestartTime,
+    /// The restart timer expired, and both sides want routes kept beyond that.
+    LongLivedBegins,
     /// The stale timer expired.
     StaleTime,
+    /// The long-lived stale timer expired.
+    LongLivedTime,
 }
 
 /// What to do with the routes of a family.
@@ -75,6 +96,12 @@ pub(crate) enum Effect {
     None,
     /// Take out what is stale, and mark what is left.
     Mark,
+    /// Mark all, and leave what was stale before (RFC 9494 §4.2, consecutive restarts).
+    MarkAll,
+    /// Make what is stale a last resort: LLGR_STALE.
+    Age,
+    /// Mark all, and make all of it a last resort.
+    MarkAndAge,
     /// Take out what is stale.
     Sweep,
 }
@@ -82,17 +109,31 @@ pub(crate) enum Effect {
 /// What `input` does in `state`.
 pub(crate) const fn transition(state: State, input: Input) -> (State, Effect) {
     match (state, input) {
-        (State::Fresh | State::Refreshing, Input::Lost) => (State::Awaited, Effect::Mark),
+        (State::Fresh, Input::Lost | Input::LostLong) | (State::Refreshing, Input::Lost) => {
+            (State::Awaited, Effect::Mark)
+        }
+        (State::Refreshing, Input::LostLong) => (State::Awaited, Effect::MarkAll),
+        (State::LongRefreshing, Input::LostLong) => (State::LongLived, Effect::MarkAndAge),
+        // The session in between gave no time for long-lived routes any more.
+        (State::LongRefreshing, Input::Lost) => (State::Awaited, Effect::Mark),
         // There is no session that could end.
-        (State::Awaited, Input::Lost) => (State::Awaited, Effect::None),
+        (State::Awaited | State::LongLived, Input::Lost | Input::LostLong) => (state, Effect::None),
         (State::Fresh, _) => (State::Fresh, Effect::None),
         (State::Awaited, Input::BackPreserved) => (State::Refreshing, Effect::None),
-        (State::Awaited, Input::Gone | Input::Back | Input::RestartTime) => (State::Fresh, Effect::Sweep),
-        (State::Awaited, Input::EndOfRib | Input::StaleTime) => (State::Awaited, Effect::None),
-        (State::Refreshing, Input::Gone | Input::Back | Input::EndOfRib | Input::StaleTime) => {
+        (State::LongLived, Input::BackPreserved) => (State::LongRefreshing, Effect::None),
+        (State::Awaited, Input::LongLivedBegins) => (State::LongLived, Effect::Age),
+        (_, Input::Gone | Input::Back) => (State::Fresh, Effect::Sweep),
+        (State::Awaited, Input::RestartTime) => (State::Fresh, Effect::Sweep),
+        (State::Refreshing | State::LongRefreshing, Input::EndOfRib | Input::StaleTime) => {
             (State::Fresh, Effect::Sweep)
         }
-        (State::Refreshing, Input::BackPreserved | Input::RestartTime) => (State::Refreshing, Effect::None),
+        (State::LongLived | State::LongRefreshing, Input::LongLivedTime) => (State::Fresh, Effect::Sweep),
+        // Timers of other states, and what only a session can bring.
+        (State::Awaited | State::LongLived, Input::EndOfRib | Input::StaleTime)
+        | (State::LongLived | State::LongRefreshing, Input::RestartTime | Input::LongLivedBegins)
+        | (State::Refreshing, Input::RestartTime | Input::LongLivedBegins)
+        | (State::Refreshing | State::LongRefreshing, Input::BackPreserved)
+        | (State::Awaited | State::Refreshing, Input::LongLivedTime) => (state, Effect::None),
     }
 }
 
@@ -116,6 +157,10 @@ pub enum SweepCause {
     RestartTime,
     /// The peer was back and sent no End-of-RIB in time.
     StaleTime,
+    /// The peer's routes were kept for as long as it may ever be away (RFC 9494).
+    LongLivedTime,
+    /// The routes carry NO_LLGR: they are not kept beyond the Restart Time.
+    NoLongLived,
     /// The peer came back without having kept its forwarding.
     NotPreserved,
     /// The peer is not expected any more: shut down, reset or reconfigured.
@@ -130,10 +175,34 @@ impl SweepCause {
             Self::EndOfRib => "end-of-rib",
             Self::RestartTime => "restart-time",
             Self::StaleTime => "stale-time",
+            Self::LongLivedTime => "long-lived-time",
+            Self::NoLongLived => "no-llgr",
             Self::NotPreserved => "not-preserved",
             Self::Given => "given-up",
         }
     }
+}
+
+/// What becomes of the routes of a session that ended.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// They stay.
+    pub(crate) families: FamilySet,
+    /// Also those that were stale already.
+    pub(crate) with_stale: FamilySet,
+    /// They are a last resort at once.
+    pub(crate) aged: FamilySet,
+}
+
+/// What a timer does.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Expired {
+    /// Stale routes of these go.
+    pub(crate) swept: FamilySet,
+    /// Why.
+    pub(crate) cause: SweepCause,
+    /// Stale routes of these become a last resort.
+    pub(crate) aged: FamilySet,
 }
 
 /// All families of one peer, and their timers.
@@ -142,33 +211,67 @@ pub(crate) struct Helper {
     states: [State; FAMILIES.len()],
     restart: Option<Time>,
     stale: Option<Time>,
+    /// Until when the peer's routes are kept in all, if that is bounded.
+    cap: Option<Time>,
+    /// Until when the long-lived routes of a family are kept.
+    long: [Option<Time>; FAMILIES.len()],
+    /// For how long that will be, once the Restart Time is over.
+    long_time: [Duration; FAMILIES.len()],
 }
 
-const FAMILIES: [Family; 2] = [Family::IPV4_UNICAST, Family::IPV6_UNICAST];
+/// In the order of everything that is kept per family here.
+pub(crate) const FAMILIES: [Family; 2] = [Family::IPV4_UNICAST, Family::IPV6_UNICAST];
 
 impl Helper {
-    /// A session ended. Says of which families the routes are kept.
-    pub(crate) fn lost(&mut self, agreed: &Agreed, ending: Ending, now: Time) -> FamilySet {
+    /// A session ended. Says what becomes of its routes.
+    pub(crate) fn lost(&mut self, agreed: &Agreed, ending: Ending, now: Time) -> Kept {
         let keep = match ending {
             Ending::Failed => true,
             Ending::Notified => agreed.notification,
             Ending::Meant => false,
         };
-        let may = if keep && !agreed.restart_time.is_zero() { agreed.families } else { FamilySet::EMPTY };
-        self.feed_each(|family| if may.contains(family) { Input::Lost } else { Input::Gone });
-        self.restart = (!may.is_empty()).then(|| now + agreed.restart_time);
+        let restart_time = agreed.restart_time.min(agreed.stale_time.unwrap_or(Duration::MAX));
+        let long = agreed.long_lived;
+        let short = |family| agreed.families.contains(family) && keep && !restart_time.is_zero();
+        let effects = self.feed_each(|position, family| match (short(family), long.get(position)) {
+            (_, Some(time)) if keep && !time.is_zero() => Input::LostLong,
+            (true, _) => Input::Lost,
+            (false, _) => Input::Gone,
+        });
+        let mut kept = Kept { families: self.kept(), ..Kept::default() };
+        kept.with_stale = effects.iter_where(|effect| matches!(effect, Effect::MarkAll | Effect::MarkAndAge));
+        kept.aged = effects.iter_where(|effect| effect == Effect::MarkAndAge);
+        self.long_time = long;
+        // Families without a Restart Time of their own are a last resort from the beginning.
+        let at_once = self.begin_long_lived(now, |family| !short(family));
+        kept.aged = kept.aged.iter().chain(at_once.iter()).collect();
+        self.restart = self.states.contains(&State::Awaited).then(|| now + restart_time);
+        self.cap = agreed.stale_time.map(|time| now + time);
         self.stale = None;
-        may
+        self.forget_timers();
+        kept
     }
 
     /// A session came up. Says of which families the stale routes go at once.
     pub(crate) fn back(&mut self, agreed: &Agreed, now: Time) -> FamilySet {
-        let preserved = agreed.preserved;
-        let swept = self
-            .feed_each(|family| if preserved.contains(family) { Input::BackPreserved } else { Input::Back });
+        let states = self.states;
+        let preserved = |position: usize, family| match states.get(position) {
+            Some(State::LongLived) => agreed.long_preserved.contains(family),
+            _ => agreed.preserved.contains(family),
+        };
+        let effects =
+            self.feed_each(
+                |position, family| {
+                    if preserved(position, family) { Input::BackPreserved } else { Input::Back }
+                },
+            );
         self.restart = None;
-        self.stale = (!self.kept().is_empty()).then(|| now + STALE_TIME);
-        swept
+        let until = now + STALE_TIME;
+        // Who was away for longer than our own limit is not held to it: its routes are long-lived.
+        let cap = self.cap.take().filter(|cap| *cap > now);
+        self.stale = (!self.kept().is_empty()).then(|| cap.unwrap_or(until));
+        self.forget_timers();
+        effects.iter_where(|effect| effect == Effect::Sweep)
     }
 
     /// End-of-RIB came in. Says whether stale routes go.
@@ -177,24 +280,38 @@ impl Helper {
         if self.kept().is_empty() {
             self.stale = None;
         }
+        self.forget_timers();
         !swept.is_empty()
     }
 
     /// The peer is not expected any more. Says of which families stale routes go.
     pub(crate) fn give_up(&mut self) -> FamilySet {
         (self.restart, self.stale) = (None, None);
-        self.feed_where(|_| true, Input::Gone)
+        let swept = self.feed_where(|_| true, Input::Gone);
+        self.forget_timers();
+        swept
     }
 
-    /// Time has passed. Says of which families stale routes go, and why.
-    pub(crate) fn handle_timeout(&mut self, now: Time) -> Option<(FamilySet, SweepCause)> {
+    /// Time has passed. Says what to do about it; to be called until it says nothing.
+    pub(crate) fn handle_timeout(&mut self, now: Time) -> Option<Expired> {
         if self.restart.take_if(|at| *at <= now).is_some() {
-            return Some((self.feed_where(|_| true, Input::RestartTime), SweepCause::RestartTime));
+            let aged = self.begin_long_lived(now, |_| true);
+            let swept = self.feed_where(|_| true, Input::RestartTime);
+            return Some(Expired { swept, cause: SweepCause::RestartTime, aged });
         }
+        let aged = FamilySet::EMPTY;
         if self.stale.take_if(|at| *at <= now).is_some() {
-            return Some((self.feed_where(|_| true, Input::StaleTime), SweepCause::StaleTime));
+            let swept = self.feed_where(|_| true, Input::StaleTime);
+            self.forget_timers();
+            return Some(Expired { swept, cause: SweepCause::StaleTime, aged });
         }
-        None
+        let over = self.long.iter_mut().position(|long| long.take_if(|at| *at <= now).is_some())?;
+        let family = FAMILIES.get(over).copied();
+        let swept = self.feed_where(|other| Some(other) == family, Input::LongLivedTime);
+        if self.kept().is_empty() {
+            self.stale = None;
+        }
+        Some(Expired { swept, cause: SweepCause::LongLivedTime, aged })
     }
 
     /// Families that have stale routes, or may have.
@@ -213,17 +330,66 @@ impl Helper {
         self.stale
     }
 
+    /// Until when the long-lived stale routes of each family are kept, in the order of [`FAMILIES`].
+    pub(crate) const fn long_lived_deadlines(&self) -> [Option<Time>; FAMILIES.len()] {
+        self.long
+    }
+
+    /// The same with the families.
+    pub(crate) fn long_lived(&self) -> [(Family, Option<Time>); FAMILIES.len()] {
+        let mut deadlines = self.long.into_iter();
+        FAMILIES.map(|family| (family, deadlines.next().flatten()))
+    }
+
+    /// When [`Helper::handle_timeout`] has to be called.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        [self.restart, self.stale].into_iter().chain(self.long).flatten().min()
+    }
+
     /// What must hold at any time, for the simulation.
     pub(crate) fn check(&self) -> Result<(), String> {
         let awaited = self.states.contains(&State::Awaited);
-        let refreshing = self.states.contains(&State::Refreshing);
-        if awaited && refreshing {
+        let away = awaited || self.states.contains(&State::LongLived);
+        let refreshing =
+            self.states.iter().any(|state| matches!(state, State::Refreshing | State::LongRefreshing));
+        if away && refreshing {
             return Err(format!("families both with and without a session: {:?}", self.states));
         }
-        if awaited != self.restart.is_some() || refreshing != self.stale.is_some() {
-            return Err(format!("{:?} with timers {:?}, {:?}", self.states, self.restart, self.stale));
+        let timed = |(state, long): (&State, &Option<Time>)| state.is_long_lived() == long.is_some();
+        if awaited != self.restart.is_some()
+            || refreshing != self.stale.is_some()
+            || !self.states.iter().zip(&self.long).all(timed)
+        {
+            let timers = (self.restart, self.stale, self.long);
+            return Err(format!("{:?} with timers {timers:?}", self.states));
         }
         Ok(())
+    }
+
+    /// Families whose Restart Time is over, and which live on beyond it.
+    fn begin_long_lived(&mut self, now: Time, wanted: impl Fn(Family) -> bool) -> FamilySet {
+        let mut aged = FamilySet::EMPTY;
+        let timers = self.long.iter_mut().zip(self.long_time);
+        for ((family, state), (until, time)) in FAMILIES.into_iter().zip(&mut self.states).zip(timers) {
+            if *state == State::Awaited && wanted(family) && !time.is_zero() {
+                let (next, effect) = transition(*state, Input::LongLivedBegins);
+                *state = next;
+                if effect == Effect::Age {
+                    *until = Some(now + time);
+                    aged.insert(family);
+                }
+            }
+        }
+        aged
+    }
+
+    /// Timers of what is not long-lived any more.
+    fn forget_timers(&mut self) {
+        for (state, long) in self.states.iter().zip(&mut self.long) {
+            if !state.is_long_lived() {
+                *long = None;
+            }
+        }
     }
 
     fn feed_where(&mut self, wanted: impl Fn(Family) -> bool, input: Input) -> FamilySet {
@@ -240,140 +406,30 @@ impl Helper {
         swept
     }
 
-    fn feed_each(&mut self, input: impl Fn(Family) -> Input) -> FamilySet {
-        let mut swept = FamilySet::EMPTY;
-        for (family, state) in FAMILIES.into_iter().zip(&mut self.states) {
-            let (next, effect) = transition(*state, input(family));
-            *state = next;
-            if effect == Effect::Sweep {
-                swept.insert(family);
-            }
+    fn feed_each(&mut self, input: impl Fn(usize, Family) -> Input) -> Effects {
+        let mut effects = Effects([Effect::None; FAMILIES.len()]);
+        let places = self.states.iter_mut().zip(&mut effects.0);
+        for (position, (family, (state, effect))) in FAMILIES.into_iter().zip(places).enumerate() {
+            (*state, *effect) = transition(*state, input(position, family));
         }
-        swept
+        effects
+    }
+}
+
+/// An effect for each family.
+struct Effects([Effect; FAMILIES.len()]);
+
+impl Effects {
+    fn iter_where(&self, wanted: impl Fn(Effect) -> bool) -> FamilySet {
+        FAMILIES
+            .into_iter()
+            .zip(self.0)
+            .filter(|(_, effect)| wanted(*effect))
+            .map(|(family, _)| family)
+            .collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    /// Every state with every input.
-    #[test]
-    fn the_whole_table() {
-        use Effect::{Mark, None, Sweep};
-        use Input::{Back, BackPreserved, EndOfRib, Gone, Lost, RestartTime, StaleTime};
-        use State::{Awaited, Fresh, Refreshing};
-        let rows = [
-            (
-                Fresh,
-                [
-                    (Lost, Awaited, Mark),
-                    (Gone, Fresh, None),
-                    (BackPreserved, Fresh, None),
-                    (Back, Fresh, None),
-                ],
-            ),
-            (
-                Awaited,
-                [
-                    (Lost, Awaited, None),
-                    (Gone, Fresh, Sweep),
-                    (BackPreserved, Refreshing, None),
-                    (Back, Fresh, Sweep),
-                ],
-            ),
-            (
-                Refreshing,
-                [
-                    (Lost, Awaited, Mark),
-                    (Gone, Fresh, Sweep),
-                    (BackPreserved, Refreshing, None),
-                    (Back, Fresh, Sweep),
-                ],
-            ),
-        ];
-        let more = [
-            (Fresh, [(EndOfRib, Fresh, None), (RestartTime, Fresh, None), (StaleTime, Fresh, None)]),
-            (Awaited, [(EndOfRib, Awaited, None), (RestartTime, Fresh, Sweep), (StaleTime, Awaited, None)]),
-            (
-                Refreshing,
-                [(EndOfRib, Fresh, Sweep), (RestartTime, Refreshing, None), (StaleTime, Fresh, Sweep)],
-            ),
-        ];
-        let rows = rows.iter().flat_map(|(state, row)| row.iter().map(move |cell| (*state, *cell)));
-        let more = more.iter().flat_map(|(state, row)| row.iter().map(move |cell| (*state, *cell)));
-        let mut seen = 0;
-        for (state, (input, next, effect)) in rows.chain(more) {
-            assert_eq!(transition(state, input), (next, effect), "{state:?} {input:?}");
-            seen += 1;
-        }
-        assert_eq!(seen, 3 * 7);
-    }
-
-    fn agreed() -> Agreed {
-        Agreed {
-            both: true,
-            restarting: false,
-            notification: true,
-            restart_time: SECOND * 120,
-            families: FamilySet::ALL,
-            preserved: FamilySet::ALL,
-        }
-    }
-
-    #[test]
-    fn what_is_kept_depends_on_how_the_session_ended() {
-        let deaf = Agreed { notification: false, ..agreed() };
-        let no_time = Agreed { restart_time: Duration::ZERO, ..agreed() };
-        let rows = [
-            (agreed(), Ending::Failed, FamilySet::ALL),
-            (agreed(), Ending::Notified, FamilySet::ALL),
-            (agreed(), Ending::Meant, FamilySet::EMPTY),
-            (deaf, Ending::Failed, FamilySet::ALL),
-            (deaf, Ending::Notified, FamilySet::EMPTY),
-            (no_time, Ending::Failed, FamilySet::EMPTY),
-            (Agreed::default(), Ending::Failed, FamilySet::EMPTY),
-        ];
-        for (agreed, ending, kept) in rows {
-            let mut helper = Helper::default();
-            assert_eq!(helper.lost(&agreed, ending, Time::ZERO), kept, "{agreed:?} {ending:?}");
-            assert_eq!(helper.kept(), kept);
-            helper.check().unwrap();
-        }
-    }
-
-    #[test]
-    fn each_family_ends_by_its_own_end_of_rib() {
-        let mut helper = Helper::default();
-        helper.lost(&agreed(), Ending::Failed, Time::ZERO);
-        assert_eq!(helper.restart_deadline(), Some(Time::ZERO + SECOND * 120));
-        let v4_only = Agreed { preserved: FamilySet::IPV4_UNICAST, ..agreed() };
-        assert_eq!(helper.back(&v4_only, Time::ZERO + SECOND), FamilySet::IPV6_UNICAST);
-        assert_eq!(helper.restart_deadline(), None);
-        assert_eq!(helper.stale_deadline(), Some(Time::ZERO + SECOND + STALE_TIME));
-        assert!(!helper.end_of_rib(Family::IPV6_UNICAST));
-        assert!(helper.end_of_rib(Family::IPV4_UNICAST));
-        assert!(!helper.end_of_rib(Family::IPV4_UNICAST));
-        assert_eq!(helper.stale_deadline(), None);
-        helper.check().unwrap();
-    }
-
-    #[test]
-    fn timers_end_what_nothing_else_ends() {
-        let mut helper = Helper::default();
-        helper.lost(&agreed(), Ending::Failed, Time::ZERO);
-        assert_eq!(helper.handle_timeout(Time::ZERO + SECOND * 119), None);
-        let all = |cause| Some((FamilySet::ALL, cause));
-        assert_eq!(helper.handle_timeout(Time::ZERO + SECOND * 120), all(SweepCause::RestartTime));
-        helper.check().unwrap();
-        helper.lost(&agreed(), Ending::Failed, Time::ZERO);
-        assert_eq!(helper.back(&agreed(), Time::ZERO), FamilySet::EMPTY);
-        assert_eq!(helper.handle_timeout(Time::ZERO + STALE_TIME), all(SweepCause::StaleTime));
-        helper.check().unwrap();
-        helper.lost(&agreed(), Ending::Failed, Time::ZERO);
-        assert_eq!(helper.give_up(), FamilySet::ALL);
-        assert_eq!((helper.restart_deadline(), helper.give_up()), (None, FamilySet::EMPTY));
-    }
-}
+#[path = "helper_tests.rs"]
+mod tests;

@@ -26,7 +26,7 @@
 //! After the last End-of-RIB [`SETTLE_TIME`] passes before the end. FRR (seen with 8.4.4) sends the marker as soon as it has
 //! nothing queued, which is also before it has queued its first route.
 //!
-//! Invariant: Normal is never left, and Deferring ends at [`SELECTION_DEFERRAL_TIME`] at the latest.
+//! Invariant: Normal is never left, and Deferring ends at the Selection Deferral Time at the latest.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,9 +35,6 @@ use bgp_wire::{Family, FamilySet};
 
 use crate::ids::PeerId;
 use crate::time::Time;
-
-/// Selection_Deferral_Timer (RFC 4724 §4.1).
-pub(crate) const SELECTION_DEFERRAL_TIME: Duration = Duration::from_secs(360);
 
 /// How long an End-of-RIB is not quite believed.
 pub(crate) const SETTLE_TIME: Duration = Duration::from_secs(2);
@@ -86,6 +83,8 @@ pub(crate) enum Restarting {
 #[derive(serde::Serialize, serde::Deserialize, Clone, Debug)]
 pub(crate) struct Deferral {
     since: Time,
+    /// Selection_Deferral_Timer (RFC 4724 §4.1).
+    limit: Duration,
     complete: bool,
     awaited: BTreeMap<PeerId, Awaited>,
     /// Until when the last peer may still send what it should have sent before its End-of-RIB.
@@ -93,10 +92,11 @@ pub(crate) struct Deferral {
 }
 
 impl Restarting {
-    /// A speaker that starts `restarting`, or cold.
-    pub(crate) const fn new(restarting: bool, now: Time) -> Self {
+    /// A speaker that starts `restarting`, for `limit` at most, or cold.
+    pub(crate) const fn new(restarting: bool, limit: Duration, now: Time) -> Self {
         if restarting {
-            Self::Deferring(Deferral { since: now, complete: false, awaited: BTreeMap::new(), settled: now })
+            let awaited = BTreeMap::new();
+            Self::Deferring(Deferral { since: now, limit, complete: false, awaited, settled: now })
         } else {
             Self::Normal { restarted: false }
         }
@@ -112,6 +112,13 @@ impl Restarting {
         matches!(self, Self::Deferring(_) | Self::Normal { restarted: true })
     }
 
+    /// The configuration changed how long this may last.
+    pub(crate) const fn set_limit(&mut self, limit: Duration) {
+        if let Self::Deferring(deferral) = self {
+            deferral.limit = limit;
+        }
+    }
+
     /// When [`Input::Timeout`] has to come.
     pub(crate) fn deadline(&self) -> Option<Time> {
         let Self::Deferring(deferral) = self else { return None };
@@ -120,7 +127,7 @@ impl Restarting {
             Awaited::EndOfRib(_) => None,
         });
         let settled = deferral.is_satisfied().then_some(deferral.settled);
-        sessions.chain(settled).chain([deferral.since + SELECTION_DEFERRAL_TIME]).min()
+        sessions.chain(settled).chain([deferral.end()]).min()
     }
 
     /// How many peers are waited for.
@@ -133,7 +140,7 @@ impl Restarting {
     pub(crate) fn feed(&mut self, input: Input, now: Time) -> bool {
         let Self::Deferring(deferral) = self else { return false };
         deferral.note(input, now);
-        let over = now >= deferral.since + SELECTION_DEFERRAL_TIME;
+        let over = now >= deferral.end();
         if over || deferral.is_satisfied() && now >= deferral.settled {
             *self = Self::Normal { restarted: true };
             return true;
@@ -143,6 +150,11 @@ impl Restarting {
 }
 
 impl Deferral {
+    /// When it is over, whatever is missing.
+    fn end(&self) -> Time {
+        self.since + self.limit
+    }
+
     /// Whether nothing is waited for but time.
     fn is_satisfied(&self) -> bool {
         self.complete && self.awaited.is_empty()
@@ -166,9 +178,10 @@ impl Deferral {
                 }
             }
             Input::Down(peer) => {
+                let end = self.end();
                 if let Some(awaited) = self.awaited.get_mut(&peer) {
                     // It may come back, as long as it still can: the timer bounds it.
-                    *awaited = Awaited::Session(self.since + SELECTION_DEFERRAL_TIME);
+                    *awaited = Awaited::Session(end);
                 }
             }
             Input::EndOfRib(peer, family) => {
@@ -197,6 +210,7 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const LIMIT: Duration = Duration::from_secs(360);
     const ONE: PeerId = PeerId::new(1);
     const TWO: PeerId = PeerId::new(2);
 
@@ -219,7 +233,7 @@ mod tests {
 
     fn deferring(awaited: &[(PeerId, Awaited)], complete: bool) -> Restarting {
         let awaited = awaited.iter().copied().collect();
-        Restarting::Deferring(Deferral { since: at(0), complete, awaited, settled: at(0) })
+        Restarting::Deferring(Deferral { since: at(0), limit: LIMIT, complete, awaited, settled: at(0) })
     }
 
     /// Every state with every input: whether the restart ends, and how many peers are waited for then.
@@ -260,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_is_not_back_within_the_restart_time_is_not_waited_for() {
-        let mut machine = Restarting::new(true, at(0));
+        let mut machine = Restarting::new(true, LIMIT, at(0));
         machine.feed(Input::Expect(ONE, SECOND * 120), at(0));
         machine.feed(Input::Expect(TWO, SECOND * 20), at(0));
         machine.feed(Input::IntentComplete, at(1));
@@ -278,7 +292,7 @@ mod tests {
 
     #[test]
     fn the_deferral_timer_ends_whatever_is_missing() {
-        let mut machine = Restarting::new(true, at(0));
+        let mut machine = Restarting::new(true, LIMIT, at(0));
         machine.feed(Input::Expect(ONE, SECOND * 120), at(0));
         machine.feed(Input::Up(ONE, FamilySet::ALL), at(1));
         assert!(!machine.feed(Input::Timeout, at(359)));

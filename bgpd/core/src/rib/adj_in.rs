@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use bgp_wire::{PathAttributes, PeerKind};
+use bgp_wire::{Community, PathAttributes, PeerKind};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
@@ -36,11 +36,24 @@ pub(super) struct Import {
 
 impl Import {
     /// Checks `received` and holds what it needs until [`Import::finish`].
-    pub(super) fn new(judges: Judges<'_>, interner: &mut Interner, peer: &Peer, received: AttrId) -> Self {
+    ///
+    /// With `aged` the paths are kept as a last resort: they carry LLGR_STALE, whatever the policy says (RFC 9494 §4.2).
+    pub(super) fn new(
+        judges: Judges<'_>,
+        interner: &mut Interner,
+        peer: &Peer,
+        received: AttrId,
+        aged: bool,
+    ) -> Self {
         interner.hold(received, 1);
         let attributes = interner.get(received).clone();
         let refused = check(judges, peer, &attributes);
-        let base = match without_foreign_attributes(peer, &attributes) {
+        let mut base = without_foreign_attributes(peer, &attributes);
+        if aged && !base.communities.contains(&Community::LLGR_STALE) {
+            let base = base.to_mut();
+            base.communities = base.communities.with([Community::LLGR_STALE]);
+        }
+        let base = match base {
             Cow::Borrowed(_) => {
                 interner.hold(received, 1);
                 received

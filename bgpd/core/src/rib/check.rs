@@ -2,7 +2,7 @@
 //!
 //! Nothing here reads a count or a standing without computing it again from what is below it.
 
-use bgp_wire::Family;
+use bgp_wire::{Community, Family};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -58,16 +58,21 @@ impl Rib {
                 }
                 *held.entry(path.received).or_default() += 1;
                 *held.entry(path.effective).or_default() += 1;
-                let gone = Gone { reason: path.standing.reason(), stale: path.stale };
+                let gone = Gone { reason: path.standing.reason(), stale: path.stale.is_stale() };
                 counted.entry(path.peer).or_default().add_gone(gone);
                 let source = self.peers.get(&path.peer);
-                if path.stale && source.is_none_or(|peer| !peer.kept.contains(rib.family)) {
+                let effective = &self.interner.get(path.effective).communities;
+                let resort = effective.contains(&Community::LLGR_STALE) || !path.standing.is_eligible();
+                if path.stale.is_long_lived() && !resort {
+                    return Err(format!("{prefix} has a long-lived path that is no last resort: {path:?}"));
+                }
+                if path.stale.is_stale() && source.is_none_or(|peer| !peer.kept.contains(rib.family)) {
                     return Err(format!(
                         "{prefix} has a stale path from {:?}, of which none are kept",
                         path.peer
                     ));
                 }
-                if !path.stale && source.is_some_and(|peer| !peer.up) {
+                if !path.stale.is_stale() && source.is_some_and(|peer| !peer.up) {
                     return Err(format!("{prefix} has a fresh path from {:?}, which is down", path.peer));
                 }
             }

@@ -3,6 +3,7 @@
 //!
 //! | step | prefers |
 //! |---|---|
+//! | 0 | routes without LLGR_STALE (RFC 9494 §4.3) |
 //! | 1 | routes of our own |
 //! | 2 | higher LOCAL_PREF (100 if absent) |
 //! | 3 | shorter AS_PATH (a set counts one, confederation segments nothing) |
@@ -36,6 +37,8 @@ pub(super) const DEFAULT_LOCAL_PREF: u32 = 100;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contender<'a> {
     pub(super) attributes: &'a PathAttributes,
+    /// It carries LLGR_STALE (RFC 9494 §4.3).
+    pub(super) last_resort: bool,
     /// We originate it ourselves.
     pub(super) local: bool,
     /// An external peer sent it.
@@ -81,6 +84,7 @@ pub(super) fn select(contenders: &[Contender<'_>], rule: MultipathRule) -> Optio
         lost_at: smallvec![None; contenders.len()],
         decided_by: SelectionReason::FirstPath,
     };
+    race.keep_lowest(SelectionReason::LongLivedStale, |path| path.last_resort);
     race.keep_lowest(SelectionReason::LocalRoute, |path| u64::from(!path.local));
     race.keep_lowest(SelectionReason::LocalPref, |path| u64::from(u32::MAX - path.local_pref()));
     race.keep_lowest(SelectionReason::AsPath, |path| path.attributes.as_path.hop_count() as u64);

@@ -25,7 +25,7 @@ use crate::time::Time;
 use super::adj_out::{GroupKey, SentEntry};
 use super::interner::AttrId;
 use super::loc::FamilyRib;
-use super::path::{LOCAL, Path, PathKey, PathNumber};
+use super::path::{LOCAL, Path, PathKey, PathNumber, Staleness};
 use super::peer::{Peer, PeerParams};
 use super::view::from_seconds;
 use super::{Rib, family_index, family_mut, seconds};
@@ -44,7 +44,7 @@ struct Alike {
     peer: PeerId,
     received: Option<AttrId>,
     at: u32,
-    stale: bool,
+    stale: Staleness,
 }
 
 type Failure = (PeerId, EncodeError);
@@ -97,7 +97,8 @@ impl Rib {
                 Some(received) => {
                     self.write_reach(&mut messages, rib.family, received, &paths)
                         .map_err(|error| (peer, error))?;
-                    RouteKind::Received { at, stale, long_lived: false }
+                    let (stale, long_lived) = (stale.is_stale(), stale.is_long_lived());
+                    RouteKind::Received { at, stale, long_lived }
                 }
                 None => {
                     write_unreach(&mut messages, rib.family, &paths).map_err(|error| (peer, error))?;
@@ -206,10 +207,15 @@ impl Rib {
             Err(error) => return Err(fail(error.to_string())),
         };
         match kind {
-            RouteKind::Received { at, stale, .. } => {
+            RouteKind::Received { at, stale, long_lived } => {
                 if let Some(error) = update.errors.first() {
                     return Err(fail(error.to_string()));
                 }
+                let stale = match (stale, long_lived) {
+                    (_, true) => Staleness::LongLived,
+                    (true, false) => Staleness::Stale,
+                    (false, false) => Staleness::Fresh,
+                };
                 self.resume_received(peer, &update, at, stale, &numbers);
             }
             RouteKind::Own { at } => self.resume_own(&update, at, &numbers),
@@ -235,6 +241,10 @@ impl Rib {
 
     /// After all routes: every peer is looked at for what it should have and has not.
     pub(crate) fn resume_output(&mut self) {
+        if self.peers.values().any(|state| !state.kept.is_empty()) {
+            // They were taken in as received; as a last resort they are others (RFC 9494).
+            self.import_again(|path| path.stale.is_long_lived());
+        }
         for rib in &mut self.families {
             for (peer, state) in self.peers.iter().filter(|(_, state)| state.up) {
                 if state.params.families.contains(rib.family) {
@@ -245,7 +255,14 @@ impl Rib {
         }
     }
 
-    fn resume_received(&mut self, peer: PeerId, update: &Update<'_>, at: Time, stale: bool, numbers: &[u16]) {
+    fn resume_received(
+        &mut self,
+        peer: PeerId,
+        update: &Update<'_>,
+        at: Time,
+        stale: Staleness,
+        numbers: &[u16],
+    ) {
         // What is kept of a peer that is away was taken in while it was there.
         let up = self.peers.get_mut(&peer).map(|state| std::mem::replace(&mut state.up, true));
         self.handle_update(peer, update, at);
@@ -259,8 +276,8 @@ impl Rib {
             for (path_id, prefix) in reach.prefixes.paths() {
                 let number = numbers.next();
                 let Some(path) = self.path_mut(&prefix, (peer, path_id)) else { continue };
-                marked += u32::from(stale && !path.stale);
-                path.stale |= stale;
+                marked += u32::from(stale.is_stale() && !path.stale.is_stale());
+                path.stale = path.stale.max(stale);
                 path.number = number.copied().unwrap_or(path.number);
             }
             self.count(peer, family, |counters| counters.stale += marked);

@@ -5,7 +5,7 @@
 //! says, every group was marked if the best path is another one or has other attributes, and those that are sent several
 //! paths if anything at all may have changed.
 
-use bgp_wire::Family;
+use bgp_wire::{Community, Family};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
@@ -17,7 +17,7 @@ use super::adj_out::Groups;
 use super::decision::{Contender, MultipathRule, Selection, select};
 use super::interner::{AttrId, Interner};
 use super::nexthop::{NextHopState, NextHops};
-use super::path::{Inserted, Path, PathKey, Standing, UNNUMBERED};
+use super::path::{Inserted, Path, PathKey, Staleness, Standing, UNNUMBERED};
 use super::peer::{Gone, Peers, Source};
 use super::table::{DestId, Destination, Table};
 
@@ -96,7 +96,11 @@ impl FamilyRib {
         let Some(destination) = self.table.get_mut(id) else { return Replaced::Equal };
         let same = destination.paths.as_mut_slice().iter_mut().find(|old| old.key() == arrival.key());
         if let Some(old) = same.filter(|old| arrival.equals(old)) {
-            return if std::mem::take(&mut old.stale) { Replaced::Refreshed } else { Replaced::Equal };
+            return if std::mem::take(&mut old.stale).is_stale() {
+                Replaced::Refreshed
+            } else {
+                Replaced::Equal
+            };
         }
         let before = best_of(destination);
         let was_empty = destination.paths.is_empty();
@@ -211,7 +215,7 @@ impl Arrival {
             received_at: self.at,
             number: UNNUMBERED,
             standing: self.standing,
-            stale: false,
+            stale: Staleness::Fresh,
         }
     }
 
@@ -244,6 +248,7 @@ pub(super) fn contenders<'a>(
             };
             let contender = Contender {
                 attributes,
+                last_resort: attributes.communities.contains(&Community::LLGR_STALE),
                 local: source.kind == SourceMatch::Local,
                 external: source.kind == SourceMatch::External,
                 metric,
@@ -278,7 +283,7 @@ fn decide_among(judges: Judges<'_>, interner: &Interner, paths: &mut [Path]) -> 
 }
 
 const fn gone(path: &Path) -> Gone {
-    Gone { reason: path.standing.reason(), stale: path.stale }
+    Gone { reason: path.standing.reason(), stale: path.stale.is_stale() }
 }
 
 fn release(interner: &mut Interner, path: &Path) {

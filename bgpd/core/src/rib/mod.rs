@@ -70,7 +70,7 @@ use self::table::Table;
 
 pub use self::nexthop::NextHopState;
 pub use self::path::Standing;
-pub use self::peer::PeerParams;
+pub use self::peer::{LongLived, PeerParams};
 pub use self::reason::{Ineligible, NotAdvertised, SelectionReason};
 pub use self::view::{Advertisement, Page, PathView, PeerCounters, RibEntry, SentRoute, Totals};
 
@@ -179,7 +179,7 @@ impl Rib {
     /// A session ended, or its peer is not expected back any more. All routes of the peer go, stale or not, and nothing is
     /// sent to it any more.
     pub fn peer_down(&mut self, peer: PeerId, now: Time) {
-        self.peer_down_stale(peer, FamilySet::EMPTY, now);
+        self.peer_down_stale(peer, FamilySet::EMPTY, FamilySet::EMPTY, now);
     }
 
     /// Takes the routes of one UPDATE in.
@@ -321,7 +321,7 @@ impl Rib {
         let Some(peer) = self.peers.get(&id).filter(exchanges) else { return };
         let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
         let rib = family_mut(&mut self.families, family);
-        let mut import = Import::new(judges, &mut self.interner, peer, received);
+        let mut import = Import::new(judges, &mut self.interner, peer, received, false);
         let (mut came, mut gone) = (peer::PathCounters::default(), peer::PathCounters::default());
         let at = seconds(now);
         for (path_id, prefix) in prefixes.paths() {

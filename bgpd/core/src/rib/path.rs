@@ -34,9 +34,29 @@ pub(super) struct Path {
     pub(super) number: PathNumber,
     /// What the decision process makes of it.
     pub(super) standing: Standing,
-    /// Its session ended (RFC 4724 §4.2) or its peer began to send everything again (RFC 7313 §4), and it has not sent
-    /// this since.
-    pub(super) stale: bool,
+    /// Whether its session ended, or its peer began to send everything again.
+    pub(super) stale: Staleness,
+}
+
+/// Whether the session of a path ended or its peer began to send everything again (RFC 7313 §4), and has not sent it since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Staleness {
+    #[default]
+    Fresh,
+    /// The peer is at it, or has its Restart Time to come back (RFC 4724 §4.2).
+    Stale,
+    /// It was away for longer: the path is a last resort (RFC 9494 §4.2).
+    LongLived,
+}
+
+impl Staleness {
+    pub(super) const fn is_stale(self) -> bool {
+        !matches!(self, Self::Fresh)
+    }
+
+    pub(super) const fn is_long_lived(self) -> bool {
+        matches!(self, Self::LongLived)
+    }
 }
 
 /// What tells the paths of a destination apart.
@@ -223,7 +243,7 @@ mod tests {
             received_at: seconds,
             number: UNNUMBERED,
             standing: Standing::Eligible,
-            stale: false,
+            stale: Staleness::Fresh,
         }
     }
 

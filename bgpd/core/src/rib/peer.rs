@@ -55,6 +55,21 @@ pub struct PeerParams {
     pub enforce_first_as: bool,
     /// Largest number of prefixes accepted per family. None: no limit.
     pub max_prefixes: Option<u32>,
+    /// Whether the peer gets routes that are kept as a last resort.
+    pub long_lived: LongLived,
+}
+
+/// What a peer is told of routes with LLGR_STALE (RFC 9494 §4.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LongLived {
+    /// Nothing: it does not know that they are a last resort.
+    #[default]
+    Withheld,
+    /// All.
+    Sent,
+    /// It does not know them, but is internal, and every router would leave them alone: LOCAL_PREF 0, NO_EXPORT
+    /// (RFC 9494 §4.6).
+    Demoted,
 }
 
 impl PeerParams {
@@ -221,6 +236,7 @@ mod tests {
             route_reflector_client: false,
             enforce_first_as: true,
             max_prefixes: None,
+            long_lived: LongLived::default(),
         }
     }
 

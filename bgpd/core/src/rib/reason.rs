@@ -92,6 +92,8 @@ impl fmt::Display for Ineligible {
 pub enum SelectionReason {
     /// There was no other path.
     FirstPath,
+    /// A route that is kept as a last resort comes after all others (RFC 9494).
+    LongLivedStale,
     /// Routes of our own come before learned ones.
     LocalRoute,
     /// Higher LOCAL_PREF.
@@ -120,6 +122,7 @@ impl SelectionReason {
     pub const fn label(self) -> &'static str {
         match self {
             Self::FirstPath => "first_path",
+            Self::LongLivedStale => "long_lived_stale",
             Self::LocalRoute => "local_route",
             Self::LocalPref => "local_pref",
             Self::AsPath => "as_path",
@@ -138,6 +141,7 @@ impl fmt::Display for SelectionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::FirstPath => "First path received",
+            Self::LongLivedStale => "Path Staleness",
             Self::LocalRoute => "Local Route",
             Self::LocalPref => "Local Pref",
             Self::AsPath => "AS Path",
@@ -165,6 +169,8 @@ pub enum NotAdvertised {
     LearnedFromPeer,
     /// Learned from an internal peer, and neither it nor this internal peer is a route reflector client (RFC 4456 §6).
     InternalToInternal,
+    /// The path carries LLGR_STALE and the peer does not know long-lived stale routes (RFC 9494 §4.3).
+    LongLivedStale,
     /// The path carries NO_ADVERTISE (RFC 1997).
     NoAdvertise,
     /// The path carries NO_EXPORT and the peer is external (RFC 1997).
@@ -195,6 +201,7 @@ impl NotAdvertised {
             Self::FamilyNotNegotiated => "family_not_negotiated",
             Self::LearnedFromPeer => "learned_from_peer",
             Self::InternalToInternal => "internal_to_internal",
+            Self::LongLivedStale => "long_lived_stale",
             Self::NoAdvertise => "no_advertise",
             Self::NoExport => "no_export",
             Self::NoExportSubconfed => "no_export_subconfed",
@@ -215,6 +222,7 @@ impl fmt::Display for NotAdvertised {
             Self::InternalToInternal => {
                 "learned from an internal peer, and no route reflector client is involved"
             }
+            Self::LongLivedStale => "community llgr-stale, which this peer does not know",
             Self::NoAdvertise => "community no-advertise",
             Self::NoExport => "community no-export",
             Self::NoExportSubconfed => "community local-AS (no-export-subconfed)",

@@ -24,12 +24,13 @@ use super::interner::{AttrId, Interner};
 use super::loc::{Arrival, FamilyRib, Judges, best_of};
 use super::nexthop::NextHopState;
 use super::path::Path;
+use super::peer::LongLived;
 use super::reason::Ineligible;
 use super::table::DestId;
 use super::{Environment, Rib, RibConfig};
 
-/// Imports of one walk, by peer and received attributes.
-type Imports = HashMap<(PeerId, AttrId), Import, FixedState>;
+/// Imports of one walk, by peer, received attributes and whether they are a last resort.
+type Imports = HashMap<(PeerId, AttrId, bool), Import, FixedState>;
 
 /// Imports remembered at most. Paths with equal attributes are usually neighbours in the table.
 const MOST_IMPORTS: usize = 4_096;
@@ -89,6 +90,14 @@ impl Rib {
     pub fn set_paths_sent(&mut self, peer: PeerId, paths_sent: Option<PathsSent>, now: Time) {
         if let Some(state) = self.peers.get_mut(&peer) {
             state.params.paths_sent = paths_sent;
+            self.export_again(peer, now);
+        }
+    }
+
+    /// Changes what a peer is told of routes that are kept as a last resort. It is sent the differences.
+    pub fn set_long_lived(&mut self, peer: PeerId, long_lived: LongLived, now: Time) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        if std::mem::replace(&mut state.params.long_lived, long_lived) != long_lived {
             self.export_again(peer, now);
         }
     }
@@ -197,8 +206,8 @@ fn import_path_again(
     let peer = judges.peers.get(&path.peer)?;
     let prefix = rib.table.get(id)?.prefix;
     let import = imports
-        .entry((path.peer, path.received))
-        .or_insert_with(|| Import::new(judges, interner, peer, path.received));
+        .entry((path.peer, path.received, path.stale.is_long_lived()))
+        .or_insert_with(|| Import::new(judges, interner, peer, path.received, path.stale.is_long_lived()));
     let (effective, standing) = import.apply(interner, peer, &prefix);
     let arrival = Arrival {
         peer: path.peer,

@@ -1,5 +1,5 @@
 //! Paths of a peer that restarts: kept and marked stale when its session ends, freshened by what it sends when it is back,
-//! swept when that is over (RFC 4724 §4.2).
+//! swept when that is over (RFC 4724 §4.2), and a last resort if it takes too long (RFC 9494 §4.2).
 //!
 //! When to keep and when to sweep is decided by the helper machine (`crate::gr`); this is what its decisions do. A stale
 //! path takes part in the decision like any other, so nobody hears of a restart that ends well.
@@ -7,14 +7,15 @@
 //! Invariant: of a peer that is down exactly the stale paths of the kept families are there, and a family that was swept
 //! has none.
 
-use bgp_wire::{Family, FamilySet};
+use bgp_wire::{Community, Family, FamilySet};
 use smallvec::SmallVec;
 
 use crate::PeerId;
 use crate::time::Time;
 
+use super::interner::Interner;
 use super::loc::Judges;
-use super::path::{Path, PathKey};
+use super::path::{Path, PathKey, Staleness};
 use super::peer::{PathCounters, Peer, PeerParams};
 use super::{Rib, family_index};
 
@@ -23,6 +24,8 @@ use super::{Rib, family_index};
 enum Swept {
     All,
     Stale,
+    /// Stale ones that carry NO_LLGR.
+    NoLongLived,
 }
 
 impl Peer {
@@ -44,8 +47,15 @@ impl Peer {
 
 impl Rib {
     /// A session ended and the peer is expected back: its paths of `families` stay and are marked stale, all others go.
-    /// Paths that were stale already go as well (RFC 4724 §4.2, consecutive restarts). Returns how many are kept.
-    pub fn peer_down_stale(&mut self, peer: PeerId, families: FamilySet, _now: Time) -> u32 {
+    /// Paths that were stale already go as well (RFC 4724 §4.2, consecutive restarts), unless the family is in `with_stale`
+    /// (RFC 9494 §4.2). Returns how many are kept.
+    pub fn peer_down_stale(
+        &mut self,
+        peer: PeerId,
+        families: FamilySet,
+        with_stale: FamilySet,
+        _now: Time,
+    ) -> u32 {
         let Some(state) = self.peers.get_mut(&peer) else { return 0 };
         let kept = families.intersection(state.params.families);
         state.up = false;
@@ -55,7 +65,9 @@ impl Rib {
         }
         for family in FamilySet::ALL.iter() {
             if kept.contains(family) {
-                self.sweep(peer, family, Swept::Stale);
+                if !with_stale.contains(family) {
+                    self.sweep(peer, family, Swept::Stale);
+                }
                 marked += self.mark_stale(peer, family);
             } else {
                 self.sweep(peer, family, Swept::All);
@@ -76,6 +88,26 @@ impl Rib {
         }
         self.forget_if_gone(peer);
         swept
+    }
+
+    /// The peer was not back within its Restart Time: its stale paths of a family become a last resort (RFC 9494 §4.2).
+    /// Returns how many, and how many went because they carry NO_LLGR.
+    pub fn age_stale(&mut self, peer: PeerId, family: Family) -> (u32, u32) {
+        let removed = self.sweep(peer, family, Swept::NoLongLived);
+        let Some(rib) = self.families.iter_mut().find(|rib| rib.family == family) else { return (0, 0) };
+        let mut aged = 0;
+        for id in 0..rib.table.end() {
+            let paths = rib.table.get_mut(id).map(|found| found.paths.as_mut_slice());
+            let stale = paths.into_iter().flatten().filter(|path| path.peer == peer && path.stale.is_stale());
+            for path in stale {
+                aged += u32::from(!path.stale.is_long_lived());
+                path.stale = Staleness::LongLived;
+            }
+        }
+        if aged > 0 {
+            self.import_again(|path| path.peer == peer && path.stale.is_long_lived());
+        }
+        (aged, removed)
     }
 
     /// The families of which stale paths of a peer are kept.
@@ -103,7 +135,7 @@ impl Rib {
             }
             let paths = rib.table.get_mut(id).map(|found| found.paths.as_mut_slice()).unwrap_or_default();
             for path in paths.iter_mut().filter(|path| path.peer == peer) {
-                path.stale = true;
+                path.stale = path.stale.max(Staleness::Stale);
                 left -= 1;
             }
         }
@@ -118,14 +150,21 @@ impl Rib {
         let counters = self.peers.get(&peer).and_then(|state| state.counters.get(family_index(family)));
         let Some(counters) = counters else { return 0 };
         let wanted = if which == Swept::All { counters.received } else { counters.stale };
+        let no_llgr = |interner: &Interner, path: &Path| {
+            interner.get(path.effective).communities.contains(&Community::NO_LLGR)
+        };
         let (mut left, mut gone) = (wanted, PathCounters::default());
         for id in 0..rib.table.end() {
             if left == 0 {
                 break;
             }
             let Some(found) = rib.table.get(id) else { continue };
-            let paths = found.paths.of(peer).filter(|path| which == Swept::All || path.stale);
-            let keys: SmallVec<[PathKey; 2]> = paths.map(Path::key).collect();
+            let goes = |path: &&Path| match which {
+                Swept::All => true,
+                Swept::Stale => path.stale.is_stale(),
+                Swept::NoLongLived => path.stale.is_stale() && no_llgr(&self.interner, path),
+            };
+            let keys: SmallVec<[PathKey; 2]> = found.paths.of(peer).filter(goes).map(Path::key).collect();
             for key in keys {
                 if let Some(path) = rib.remove_at(judges, &mut self.interner, id, key) {
                     gone.add_gone(path);

@@ -71,6 +71,8 @@ pub struct PathView {
     pub rejected_by: Option<Arc<str>>,
     /// The session it came over ended, and the peer has not sent it again since (RFC 4724).
     pub stale: bool,
+    /// The same, and for longer than the peer's Restart Time (RFC 9494).
+    pub long_lived: bool,
     /// Why the route exists, for a route of our own.
     pub origin: Option<Arc<str>>,
 }
@@ -336,7 +338,8 @@ impl Rib {
             standing: path.standing,
             selection: None,
             rejected_by: self.rejected_by(prefix, path),
-            stale: path.stale,
+            stale: path.stale.is_stale(),
+            long_lived: path.stale.is_long_lived(),
             origin: self
                 .local
                 .get(prefix)
@@ -361,6 +364,7 @@ impl Rib {
         match refusal {
             Refusal::NoBestPath => NotAdvertised::NoBestPath,
             Refusal::InternalToInternal => NotAdvertised::InternalToInternal,
+            Refusal::LongLivedStale => NotAdvertised::LongLivedStale,
             Refusal::NoAdvertise => NotAdvertised::NoAdvertise,
             Refusal::NoExport => NotAdvertised::NoExport,
             Refusal::NoExportSubconfed => NotAdvertised::NoExportSubconfed,

@@ -1,14 +1,16 @@
 //! A session and graceful restart: what the helper machine and the restart of the speaker are told, and what their answers
-//! do (RFC 4724, RFC 8538).
+//! do (RFC 4724, RFC 8538, RFC 9494).
 //!
 //! Invariant: the RIB keeps stale routes of exactly the families that the peer's [`Helper`](crate::gr::helper::Helper) says
 //! it keeps.
 
-use bgp_wire::{Capability, Family, FamilySet, Notification};
+use std::time::Duration;
+
+use bgp_wire::{Capability, Family, FamilySet, Notification, PeerKind};
 
 use crate::event::EventKind;
-use crate::gr::capability::{Agreed, offered};
-use crate::gr::helper::{Ending, SweepCause};
+use crate::gr::capability::{Agreed, offered, offered_long_lived};
+use crate::gr::helper::{Ending, FAMILIES, Kept, SweepCause};
 use crate::gr::restarting::Input;
 use crate::reason::Reason;
 use crate::rib::PeerParams;
@@ -19,13 +21,23 @@ use crate::session::shared::Shared;
 use crate::time::Time;
 
 impl Peer {
-    /// Our graceful restart capability, if it is configured.
-    pub(crate) fn restart_capability(&self, shared: &Shared) -> Option<Capability> {
-        let restart = self.config.graceful_restart?;
+    /// Our graceful restart capabilities, if it is configured.
+    pub(crate) fn restart_capabilities(&self, shared: &Shared) -> Vec<Capability> {
+        let Some(restart) = self.config.graceful_restart else { return Vec::new() };
         let stayed = shared.restarting.restarted() || self.established_count > 0;
         let preserved = shared.config.forwarding_preserved && stayed;
         let restarting = shared.restarting.is_deferring();
-        Some(offered(self.config.families, restart.restart_time, restarting, preserved))
+        let families = self.config.families;
+        vec![
+            offered(families, restart.restart_time, restarting, preserved),
+            offered_long_lived(families, restart.long_lived_time, preserved),
+        ]
+    }
+
+    /// Whether long-lived stale routes go to the peer although it may not know them: internal peers only (RFC 9494 §4.6).
+    pub(crate) fn demotes_long_lived(&self, remote_asn: u32, shared: &Shared) -> bool {
+        let wanted = self.config.graceful_restart.is_some_and(|restart| restart.demote_long_lived);
+        wanted && Self::kind(shared, remote_asn) == PeerKind::Internal
     }
 
     /// The RIB learns of a session, and what the peer lost in between goes before.
@@ -45,12 +57,16 @@ impl Peer {
 
     /// The RIB learns that a session ended: its routes are kept for a while, or go.
     pub(crate) fn routes_down(&mut self, reason: &Reason, shared: &mut Shared, now: Time) {
-        let agreed = self.last_negotiated.as_ref().map(Agreed::of).unwrap_or_default();
-        let families = self.helper.lost(&agreed, ending(reason), now);
-        let routes = shared.rib.peer_down_stale(self.id, families, now);
+        let mut agreed = self.last_negotiated.as_ref().map(Agreed::of).unwrap_or_default();
+        let stale_time = self.config.graceful_restart.and_then(|restart| restart.stale_time);
+        agreed.stale_time = stale_time.map(|seconds| Duration::from_secs(seconds.into()));
+        let Kept { families, with_stale, aged } = self.helper.lost(&agreed, ending(reason), now);
+        let routes = shared.rib.peer_down_stale(self.id, families, with_stale, now);
         if !families.is_empty() {
-            self.emit(EventKind::StaleKept { families, routes, within: agreed.restart_time }, shared);
+            let within = self.helper.restart_deadline().map_or(Duration::ZERO, |until| until.since(now));
+            self.emit(EventKind::StaleKept { families, routes, within }, shared);
         }
+        self.age(aged, shared, now);
         shared.restarting.feed(Input::Down(self.id), now);
     }
 
@@ -74,9 +90,24 @@ impl Peer {
 
     /// Acts on the helper's deadlines.
     pub(crate) fn restart_timeout(&mut self, shared: &mut Shared, now: Time) {
-        while let Some((families, cause)) = self.helper.handle_timeout(now) {
-            self.sweep(families, cause, shared);
+        while let Some(expired) = self.helper.handle_timeout(now) {
+            self.age(expired.aged, shared, now);
+            self.sweep(expired.swept, expired.cause, shared);
             self.check_prefix_limit(shared, now);
+        }
+    }
+
+    /// Stale routes become a last resort; those that must not live that long go (RFC 9494 §4.2).
+    fn age(&self, families: FamilySet, shared: &mut Shared, now: Time) {
+        let deadlines = FAMILIES.into_iter().zip(self.helper.long_lived_deadlines());
+        for (family, until) in deadlines.filter(|(family, _)| families.contains(*family)) {
+            let (routes, removed) = shared.rib.age_stale(self.id, family);
+            let within = until.map_or(Duration::ZERO, |until| until.since(now));
+            self.emit(EventKind::LongLivedBegun { family, routes, within }, shared);
+            if removed > 0 {
+                let cause = SweepCause::NoLongLived;
+                self.emit(EventKind::StaleSwept { family, routes: removed, cause }, shared);
+            }
         }
     }
 

@@ -37,7 +37,7 @@ impl Peer {
         }
         capabilities.push(Capability::ExtendedMessage);
         capabilities.extend(add_path_capability(&self.config));
-        capabilities.extend(self.restart_capability(shared));
+        capabilities.extend(self.restart_capabilities(shared));
         capabilities.push(Capability::FourOctetAs(shared.config.local_asn));
         if let Some(host) = shared.config.hostname.clone() {
             capabilities.push(Capability::Fqdn { host, domain: String::new() });

@@ -14,7 +14,7 @@ use bgp_wire::{FamilySet, Notification, PeerKind};
 
 use crate::config::PeerConfig;
 use crate::event::{Action, Endpoints, Event, EventKind};
-use crate::gr::capability::Agreed;
+use crate::gr::capability::{Agreed, long_lived_of};
 use crate::gr::helper::Helper;
 use crate::ids::PeerId;
 use crate::reason::Reason;
@@ -180,11 +180,7 @@ impl Peer {
 
     /// The earliest deadline of all, those of graceful restart included.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        timers::earliest([
-            self.session_deadline(),
-            self.helper.restart_deadline(),
-            self.helper.stale_deadline(),
-        ])
+        timers::earliest([self.session_deadline(), self.helper.deadline()])
     }
 
     /// Puts an input into one slot's state machine and carries out what it asks for.
@@ -281,6 +277,7 @@ impl Peer {
             route_reflector_client: self.config.route_reflector_client,
             enforce_first_as: true,
             max_prefixes: self.config.max_prefixes,
+            long_lived: long_lived_of(negotiated, self.demotes_long_lived(negotiated.remote_asn, shared)),
         }
     }
 

@@ -4,6 +4,7 @@
 //! at; what RFC 7606 lets a session survive never ends it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bgp_wire::{
     Family, Message, MessageError, MessageKind, Notification, Open, RefreshSubtype, RouteRefresh, Update,
@@ -183,7 +184,8 @@ impl Peer {
         let outcome = shared.rib.handle_update(self.id, update, now);
         if let Some(family) = update.end_of_rib.filter(|family| !self.end_of_rib.contains(*family)) {
             self.end_of_rib.insert(family);
-            self.emit(EventKind::EndOfRib { family }, shared);
+            let after = self.established_at.map_or(Duration::ZERO, |at| now.since(at));
+            self.emit(EventKind::EndOfRib { family, after }, shared);
         }
         if let Some(family) = update.end_of_rib {
             self.routes_complete(family, shared, now);

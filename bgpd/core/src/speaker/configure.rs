@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 
 use crate::config::{PeerConfig, Protection, SpeakerConfig, SpeakerSettings};
 use crate::event::Action;
+use crate::gr::capability::long_lived_of;
 use crate::gr::restarting::Input;
 use crate::ids::PeerId;
 use crate::reason::Reason;
@@ -94,6 +95,7 @@ impl Speaker {
             change_peer(peer, (*new).clone(), &change, &before, &mut self.shared, now);
             changes.push(change);
         }
+        self.shared.restarting.set_limit(config.selection_deferral);
         self.shared.rib.set_config(rib_config(&config), now);
         self.shared.rib.set_local_routes(routes, now);
         let names: hashbrown::HashSet<Arc<str>, foldhash::fast::FixedState> =
@@ -318,6 +320,12 @@ fn soften(peer: &mut Peer, fields: &[ConfigField], shared: &mut Shared, now: Tim
             peer.pass_prefix_limit(family, shared, now);
         }
     }
+    if changed(ConfigField::DemoteLongLived)
+        && let Some(negotiated) = peer.last_negotiated.as_ref().filter(|_| peer.established_side().is_some())
+    {
+        let demoted = peer.demotes_long_lived(negotiated.remote_asn, shared);
+        shared.rib.set_long_lived(peer.id, long_lived_of(negotiated, demoted), now);
+    }
     if changed(ConfigField::KeepaliveTime) {
         let configured = peer.config.timers.keepalive;
         for negotiated in peer.negotiated_mut() {
@@ -345,7 +353,9 @@ fn differences(old: &PeerConfig, new: &PeerConfig) -> Vec<ConfigField> {
         (ConfigField::TtlSecurity, old.ttl_security != new.ttl_security),
         (ConfigField::Password, old.password != new.password),
         (ConfigField::TcpAo, old.tcp_ao != new.tcp_ao),
-        (ConfigField::GracefulRestart, old.graceful_restart != new.graceful_restart),
+        (ConfigField::GracefulRestart, restart_offer(old) != restart_offer(new)),
+        (ConfigField::StaleTime, stale_time(old) != stale_time(new)),
+        (ConfigField::DemoteLongLived, demotes(old) != demotes(new)),
         (ConfigField::Families, old.families != new.families),
         (ConfigField::AddPath, old.add_path != new.add_path),
         (ConfigField::ImportPolicy, old.import != new.import),
@@ -354,6 +364,19 @@ fn differences(old: &PeerConfig, new: &PeerConfig) -> Vec<ConfigField> {
         (ConfigField::RouteReflectorClient, old.route_reflector_client != new.route_reflector_client),
     ];
     rows.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
+}
+
+/// What the OPEN says of graceful restart.
+fn restart_offer(peer: &PeerConfig) -> Option<(u16, Option<u32>)> {
+    peer.graceful_restart.map(|restart| (restart.restart_time, restart.long_lived_time))
+}
+
+fn stale_time(peer: &PeerConfig) -> Option<u32> {
+    peer.graceful_restart.and_then(|restart| restart.stale_time)
+}
+
+fn demotes(peer: &PeerConfig) -> bool {
+    peer.graceful_restart.is_some_and(|restart| restart.demote_long_lived)
 }
 
 pub(super) fn rib_config(config: &SpeakerConfig) -> RibConfig {

@@ -50,7 +50,7 @@ impl Speaker {
     /// A speaker that begins to dial its peers at once. All its randomness comes from `seed`.
     #[must_use]
     pub fn new(config: SpeakerConfig, seed: u64, now: Time) -> Self {
-        Self::start(config, seed, Restarting::new(false, now), now)
+        Self::start(config, seed, false, now)
     }
 
     /// A speaker that takes over from one that crashed or was replaced, within its Restart Time (RFC 4724 §4.1): it says so
@@ -58,10 +58,11 @@ impl Speaker {
     /// graceful restart have sent their routes.
     #[must_use]
     pub fn restarting(config: SpeakerConfig, seed: u64, now: Time) -> Self {
-        Self::start(config, seed, Restarting::new(true, now), now)
+        Self::start(config, seed, true, now)
     }
 
-    fn start(config: SpeakerConfig, seed: u64, restarting: Restarting, now: Time) -> Self {
+    fn start(config: SpeakerConfig, seed: u64, restarting: bool, now: Time) -> Self {
+        let restarting = Restarting::new(restarting, config.selection_deferral, now);
         let rib = Rib::new(configure::rib_config(&config));
         let shared = Shared::new(config, rib, restarting, Pcg32::seed_from_u64(seed));
         let mut speaker =

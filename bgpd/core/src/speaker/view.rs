@@ -95,5 +95,6 @@ fn view(peer: &Peer) -> PeerView<'_> {
         stale: peer.helper.kept(),
         restart_deadline: peer.helper.restart_deadline(),
         stale_deadline: peer.helper.stale_deadline(),
+        long_lived_deadlines: peer.helper.long_lived(),
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bgp_core::{Direction, Held};
-use bgp_wire::{AddPathMode, Capability, Family, FamilySet};
+use bgp_wire::{AddPathMode, Capability, Family, FamilySet, LongLivedFamily};
 use rutter_api::show::neighbor::capabilities::{
     AddPath, Capabilities, Exchange, HostNames, RestartFamilies, RestartFamily, SoftwareVersions,
 };
@@ -26,8 +26,7 @@ use crate::instance::TcpStates;
 use crate::instance::snapshot::PeerSnapshot;
 use crate::sockopt::is_link_local;
 
-/// How long stale routes stay after a peer's return, and how long we wait for our peers' routes after our own: bgp-core's
-/// times for both, which are not configurable yet.
+/// How long stale routes stay after a peer's return where nothing else is configured: bgp-core's time.
 const GRACE: Duration = Duration::from_secs(360);
 
 /// All neighbours.
@@ -84,7 +83,7 @@ fn neighbor(view: &View, peer: &PeerSnapshot, connections: &TcpStates) -> Neighb
         extended_optional_parameters_length: false,
         bgp_timer_configured_conditional_advertisements_sec: None,
         neighbor_capabilities: peer.negotiated.is_some().then(|| capabilities(peer)),
-        graceful_restart_info: graceful_restart(peer, now),
+        graceful_restart_info: graceful_restart(peer, view.snapshot.selection_deferral, now),
         message_stats: message_stats(peer),
         prefix_stats: prefix_stats(peer),
         min_btwn_advertisement_runs_timer_msecs: 0,
@@ -137,6 +136,7 @@ fn capabilities(peer: &PeerSnapshot) -> Capabilities {
         Capability::GracefulRestart(restart) => Some(restart),
         _ => None,
     });
+    let long_lived = long_lived(peer).filter(|families| !families.is_empty());
     Capabilities {
         four_byte_as: exchange(peer, |capability| matches!(capability, Capability::FourOctetAs(_))),
         extended_message: exchange(peer, |capability| matches!(capability, Capability::ExtendedMessage)),
@@ -148,7 +148,12 @@ fn capabilities(peer: &PeerSnapshot) -> Capabilities {
         long_lived_graceful_restart: exchange(peer, |capability| {
             matches!(capability, Capability::LongLivedGracefulRestart(_))
         }),
-        long_lived_graceful_restart_by_peer: None,
+        long_lived_graceful_restart_by_peer: long_lived.map(|families| {
+            families
+                .iter()
+                .map(|entry| (family_key(entry.family).to_owned(), "received".to_owned()))
+                .collect()
+        }),
         route_refresh: exchange(peer, |capability| matches!(capability, Capability::RouteRefresh)),
         enhanced_route_refresh: exchange(peer, |capability| {
             matches!(capability, Capability::EnhancedRouteRefresh)
@@ -257,13 +262,22 @@ fn software_versions(peer: &PeerSnapshot) -> Option<SoftwareVersions> {
     })
 }
 
+/// What the peer says about long-lived graceful restart (RFC 9494).
+fn long_lived(peer: &PeerSnapshot) -> Option<&[LongLivedFamily]> {
+    peer.received(|capability| match capability {
+        Capability::LongLivedGracefulRestart(families) => Some(families.as_slice()),
+        _ => None,
+    })
+}
+
 /// FRR's modes: `Restart` is both to help and to be helped, which is what bgpd does wherever it is configured.
-fn graceful_restart(peer: &PeerSnapshot, now: &Moment) -> GracefulRestart {
+fn graceful_restart(peer: &PeerSnapshot, selection_deferral: Duration, now: &Moment) -> GracefulRestart {
     let left = |until: Option<bgp_core::Time>| until.map(|until| millis(until.since(now.time)));
     let restart = peer.received(|capability| match capability {
         Capability::GracefulRestart(restart) => Some(restart),
         _ => None,
     });
+    let (config, long_lived) = (peer.config.graceful_restart, long_lived(peer).unwrap_or_default());
     let remote_mode = match restart {
         None if peer.negotiated.is_none() => "NotApplicable",
         None => "Disable",
@@ -273,7 +287,8 @@ fn graceful_restart(peer: &PeerSnapshot, now: &Moment) -> GracefulRestart {
     let negotiated = peer.negotiated.as_ref().filter(|_| peer.is_established());
     let families = negotiated.map_or(FamilySet::EMPTY, |negotiated| negotiated.families);
     let per_family = |family: Family| {
-        families.contains(family).then(|| FamilyRestart {
+        let away = peer.stale.contains(family);
+        (families.contains(family) || away).then(|| FamilyRestart {
             f_bit: restart.is_some_and(|restart| restart.families.contains(&(family, true))),
             end_of_rib_status: EndOfRib {
                 end_of_rib_send: peer.dumped,
@@ -281,9 +296,15 @@ fn graceful_restart(peer: &PeerSnapshot, now: &Moment) -> GracefulRestart {
                 end_of_rib_recv: peer.end_of_rib_received.contains(family),
             },
             timers: FamilyTimers {
-                stale_path_timer: GRACE.as_secs(),
-                llgr_stale_time: 0,
-                selection_deferral_timer: GRACE.as_secs(),
+                stale_path_timer: config
+                    .and_then(|restart| restart.stale_time)
+                    .map_or(GRACE.as_secs(), u64::from),
+                llgr_stale_time: long_lived
+                    .iter()
+                    .find(|entry| entry.family == family)
+                    .map_or(0, |entry| entry.stale_time.into()),
+                llgr_stale_time_remaining: left(peer.long_lived_until(family)).map(|msecs| msecs / 1000),
+                selection_deferral_timer: selection_deferral.as_secs(),
             },
         })
     };
@@ -302,11 +323,10 @@ fn graceful_restart(peer: &PeerSnapshot, now: &Moment) -> GracefulRestart {
         r_bit: restart.is_some_and(|restart| restart.restart_state),
         n_bit: restart.is_some_and(|restart| restart.notification),
         timers: RestartTimers {
-            configured_restart_timer: peer
-                .config
-                .graceful_restart
-                .map_or(0, |restart| restart.restart_time.into()),
-            configured_llgr_stale_time: 0,
+            configured_restart_timer: config.map_or(0, |restart| restart.restart_time.into()),
+            configured_llgr_stale_time: config
+                .and_then(|restart| restart.long_lived_time)
+                .map_or(0, u64::from),
             received_restart_timer: restart.map_or(0, |restart| restart.restart_time.into()),
             restart_timer_remaining: left(peer.restart_deadline).map(|msecs| msecs / 1000),
         },

@@ -85,7 +85,11 @@ pub fn detail(view: &View, entry: &RibEntry, path: &PathView) -> PathDetail {
     detail.stale = path.stale;
     if path.stale {
         let left = |until: bgp_core::Time| until.since(snapshot.taken.time).as_secs();
-        detail.graceful_restart_seconds_remaining = peer.and_then(PeerSnapshot::stale_until).map(left);
+        detail.graceful_restart_seconds_remaining =
+            peer.and_then(PeerSnapshot::stale_until).filter(|_| !path.long_lived).map(left);
+        let family = Family::of(&entry.prefix);
+        detail.llgr_seconds_remaining =
+            peer.and_then(|peer| peer.long_lived_until(family)).filter(|_| path.long_lived).map(left);
     }
     detail.version = entry.version.into();
     detail.sourced = local;

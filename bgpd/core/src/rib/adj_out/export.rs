@@ -8,6 +8,7 @@
 //! | MED | of own routes and set by policy; a learned one stays behind | as it is |
 //! | LOCAL_PREF | never | as it is, 100 if absent |
 //! | ORIGINATOR_ID, CLUSTER_LIST | never | added when reflecting |
+//! | LLGR_STALE among the COMMUNITIES | not at all unless the peer knows it | the same; or with LOCAL_PREF 0 and NO_EXPORT |
 //! | EXTENDED COMMUNITIES | transitive ones only (RFC 4360 §6) | as they are |
 //! | everything else | as it is | as it is |
 //!
@@ -30,7 +31,7 @@ use bytes::BytesMut;
 use crate::config::PathsSent;
 use crate::policy::{Actions, CompiledPolicy, SourceMatch};
 use crate::rib::decision::DEFAULT_LOCAL_PREF;
-use crate::rib::peer::{Peer, Source};
+use crate::rib::peer::{LongLived, Peer, Source};
 
 /// Everything about a peer that its export depends on. Peers with equal keys get equal routes in equal octets.
 #[derive(Clone, Debug)]
@@ -42,6 +43,7 @@ pub(in crate::rib) struct GroupKey {
     pub(super) several: Option<PathsSent>,
     pub(super) next_hop_self: Option<NextHop>,
     pub(super) policy: Option<Arc<CompiledPolicy>>,
+    pub(super) long_lived: LongLived,
 }
 
 impl GroupKey {
@@ -60,6 +62,7 @@ impl GroupKey {
             several,
             next_hop_self: peer.params.next_hop_self(family),
             policy: peer.export.clone(),
+            long_lived: peer.params.long_lived,
         }
     }
 }
@@ -77,6 +80,7 @@ impl PartialEq for GroupKey {
             && self.encode == other.encode
             && self.several == other.several
             && self.next_hop_self == other.next_hop_self
+            && self.long_lived == other.long_lived
     }
 }
 
@@ -85,6 +89,7 @@ impl PartialEq for GroupKey {
 pub(in crate::rib) enum Refusal {
     NoBestPath,
     InternalToInternal,
+    LongLivedStale,
     NoAdvertise,
     NoExport,
     NoExportSubconfed,
@@ -112,6 +117,11 @@ impl Exporter<'_> {
         }
         if attributes.communities.is_empty() {
             return Ok(());
+        }
+        if self.key.long_lived == LongLived::Withheld
+            && attributes.communities.contains(&Community::LLGR_STALE)
+        {
+            return Err(Refusal::LongLivedStale);
         }
         if attributes.communities.contains(&Community::NO_ADVERTISE) {
             return Err(Refusal::NoAdvertise);
@@ -166,6 +176,10 @@ impl Exporter<'_> {
             actions.apply(out);
         }
         out.local_pref.get_or_insert(DEFAULT_LOCAL_PREF);
+        if self.key.long_lived == LongLived::Demoted && out.communities.contains(&Community::LLGR_STALE) {
+            out.local_pref = Some(0);
+            out.communities = out.communities.with([Community::NO_EXPORT]);
+        }
         if source.kind == SourceMatch::Internal {
             out.originator_id.get_or_insert(source.router_id);
             let clusters = std::iter::once(self.cluster_id).chain(out.cluster_list.iter().copied());

@@ -12,6 +12,7 @@ const SINGLE: MultipathRule = MultipathRule { maximum: 1, relax: false };
 #[derive(Clone, Debug)]
 struct TestPath {
     attributes: PathAttributes,
+    last_resort: bool,
     local: bool,
     external: bool,
     metric: u32,
@@ -26,7 +27,15 @@ impl TestPath {
             next_hop: Some(NextHop::V4(Ipv4Addr::new(192, 0, 2, router_id))),
             ..PathAttributes::default()
         };
-        Self { attributes, local: false, external: true, metric: 0, router_id, address: router_id }
+        Self {
+            attributes,
+            last_resort: false,
+            local: false,
+            external: true,
+            metric: 0,
+            router_id,
+            address: router_id,
+        }
     }
 
     fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
@@ -46,6 +55,7 @@ impl TestPath {
     fn contender(&self) -> Contender<'_> {
         Contender {
             attributes: &self.attributes,
+            last_resort: self.last_resort,
             local: self.local,
             external: self.external,
             metric: self.metric,

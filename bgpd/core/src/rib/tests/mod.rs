@@ -3,6 +3,7 @@
 mod examples;
 mod groups;
 mod handover;
+mod long_lived;
 mod paths;
 mod properties;
 mod stale;
@@ -59,6 +60,7 @@ fn params(number: u32, remote_asn: u32) -> PeerParams {
         route_reflector_client: false,
         enforce_first_as: true,
         max_prefixes: None,
+        long_lived: LongLived::default(),
     }
 }
 

@@ -7,7 +7,7 @@ const V4: Family = Family::IPV4_UNICAST;
 impl Lab {
     pub(super) fn lose(&mut self, number: u32, families: FamilySet) -> u32 {
         self.mirrors.remove(&peer(number));
-        let kept = self.rib.peer_down_stale(peer(number), families, self.now);
+        let kept = self.rib.peer_down_stale(peer(number), families, FamilySet::EMPTY, self.now);
         self.check();
         kept
     }

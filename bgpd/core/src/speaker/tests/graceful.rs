@@ -1,7 +1,7 @@
 //! Graceful restart through a session: what is kept, what is swept, what OPENs say (RFC 4724, RFC 8538).
 
 use bgp_wire::{
-    AsPath, AttributeBlock, EncodeContext, FamilySet, GracefulRestart, NextHop, PathAttributes,
+    AsPath, AttributeBlock, Community, EncodeContext, FamilySet, GracefulRestart, NextHop, PathAttributes,
     encode_end_of_rib, encode_reach,
 };
 use bytes::BytesMut;
@@ -10,16 +10,16 @@ use super::*;
 use crate::SweepCause;
 use crate::config::{GracefulRestart as Configured, OriginatedRoute};
 
-const V4: Family = Family::IPV4_UNICAST;
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const V4: Family = Family::IPV4_UNICAST;
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-fn settings_with_restart(settings: &mut SpeakerSettings) {
+pub(super) fn settings_with_restart(settings: &mut SpeakerSettings) {
     settings.forwarding_preserved = true;
-    settings.peers[0].graceful_restart = Some(Configured { restart_time: 120 });
+    settings.peers[0].graceful_restart = Some(Configured::new(120));
     settings.routes = vec![OriginatedRoute::new("203.0.113.0/24".parse().unwrap())];
 }
 
-fn theirs(restart_state: bool, notification: bool, forwarding: bool) -> Open {
+pub(super) fn theirs(restart_state: bool, notification: bool, forwarding: bool) -> Open {
     let mut open = open();
     let families = vec![(V4, forwarding)];
     let restart = GracefulRestart { restart_state, notification, restart_time: 60, families };
@@ -27,12 +27,17 @@ fn theirs(restart_state: bool, notification: bool, forwarding: bool) -> Open {
     open
 }
 
-fn routes(prefixes: &[&str]) -> Bytes {
+pub(super) fn routes(prefixes: &[&str]) -> Bytes {
+    routes_with(prefixes, [])
+}
+
+pub(super) fn routes_with(prefixes: &[&str], communities: impl IntoIterator<Item = Community>) -> Bytes {
     let (context, mut out) = (EncodeContext::new(), BytesMut::new());
     let next_hop = NextHop::V4(Ipv4Addr::new(192, 0, 2, 2));
     let attributes = PathAttributes {
         as_path: AsPath::sequence([65002]),
         next_hop: Some(next_hop),
+        communities: communities.into_iter().collect(),
         ..PathAttributes::default()
     };
     let block = AttributeBlock::encode(&attributes, &context);
@@ -41,14 +46,14 @@ fn routes(prefixes: &[&str]) -> Bytes {
     out.freeze()
 }
 
-fn end_of_rib() -> Bytes {
+pub(super) fn end_of_rib() -> Bytes {
     let mut out = BytesMut::new();
     encode_end_of_rib(&mut out, V4).unwrap();
     out.freeze()
 }
 
 impl Script {
-    fn session(&mut self, open: &Open) -> ConnId {
+    pub(super) fn session(&mut self, open: &Open) -> ConnId {
         let (dial, _) = self.until_dial();
         self.connected(dial.conn);
         self.send(dial.conn, &encoded(open));
@@ -57,18 +62,18 @@ impl Script {
         dial.conn
     }
 
-    fn held(&self) -> (u32, u32) {
+    pub(super) fn held(&self) -> (u32, u32) {
         let counters = self.speaker.rib().counters(self.id(), V4).unwrap_or_default();
         self.speaker.check().unwrap();
         self.speaker.rib().check().unwrap();
         (counters.received, counters.stale)
     }
 
-    fn cut(&mut self, conn: ConnId) {
+    pub(super) fn cut(&mut self, conn: ConnId) {
         self.speaker.handle_closed(conn, CloseReason::Eof, self.now);
     }
 
-    fn swept(&mut self) -> Vec<(u32, SweepCause)> {
+    pub(super) fn swept(&mut self) -> Vec<(u32, SweepCause)> {
         let swept = |kind| match kind {
             EventKind::StaleSwept { routes, cause, .. } => Some((routes, cause)),
             _ => None,

@@ -6,6 +6,7 @@ mod configure;
 mod graceful;
 mod handover;
 mod history;
+mod long_lived;
 mod operate;
 mod routes;
 mod session;

@@ -100,7 +100,10 @@ fn the_peers_end_of_rib_is_noted_once() {
     script.send(conn, &[end_of_rib(), end_of_rib()].concat());
     assert!(script.peer().end_of_rib_received.contains(Family::IPV4_UNICAST));
     let noted = script.events();
-    assert!(matches!(noted.as_slice(), [EventKind::EndOfRib { family: Family::IPV4_UNICAST }]), "{noted:?}");
+    assert!(
+        matches!(noted.as_slice(), [EventKind::EndOfRib { family: Family::IPV4_UNICAST, .. }]),
+        "{noted:?}"
+    );
     let counters = script.speaker.rib().counters(script.id(), Family::IPV4_UNICAST).unwrap();
     assert_eq!((counters.received, counters.accepted), (10, 10));
 }

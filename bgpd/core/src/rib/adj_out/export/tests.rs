@@ -19,6 +19,7 @@ fn key(kind: PeerKind) -> GroupKey {
         several: None,
         next_hop_self: Some(NextHop::V4(OWN_V4)),
         policy: None,
+        long_lived: LongLived::Withheld,
     }
 }
 
