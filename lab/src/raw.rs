@@ -159,6 +159,16 @@ impl RawPeer {
         }
     }
 
+    /// The type of the next message, if one arrives in time.
+    pub fn poll(&mut self, within: Duration) -> Result<Option<u8>> {
+        match self.next_frame(within) {
+            Ok(Some(frame)) => Ok(Some(frame.kind)),
+            Ok(None) => bail!("the other side closed the connection"),
+            Err(error) if timed_out(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Everything that arrives until nothing has for `quiet`.
     pub fn drain(&mut self, quiet: Duration) -> Result<Vec<Frame>> {
         let mut frames = Vec::new();

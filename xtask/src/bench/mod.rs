@@ -1,7 +1,11 @@
 //! `cargo xtask bench`: figures, not verdicts. Each program prints what it measured beside what real peers need for the
 //! same work in the same run.
 
+mod attackers;
 mod configs;
+mod hostile;
+mod idle;
+mod process;
 mod relay;
 
 use anyhow::Result;
@@ -22,6 +26,10 @@ pub(crate) struct Args {
 enum What {
     /// A table from BIRD through bgpd, BIRD, FRR and GoBGP in turn to FRR: CPU seconds and peak memory of the relay.
     Relay(relay::Args),
+    /// Neighbours that flood, drip, never read and never stop calling, all at once: how late KEEPALIVEs to the others leave.
+    Hostile(hostile::Args),
+    /// Memory of sessions that have nothing to say.
+    Idle(idle::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -36,5 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     match &args.what {
         What::Relay(args) => relay::run(args),
+        What::Hostile(args) => hostile::run(args),
+        What::Idle(args) => idle::run(args),
     }
 }

@@ -9,6 +9,7 @@ use clap::Args as ClapArgs;
 use rutter_lab::{Host, Lab, wait_for};
 
 use super::configs;
+use super::process::{cpu_seconds, peak_mib};
 use crate::run;
 
 #[derive(ClapArgs)]
@@ -161,25 +162,4 @@ impl Relay {
             Self::GoBgp(gobgp) => gobgp.daemon().pid(),
         }
     }
-}
-
-/// User and system time of all threads, dead ones included.
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in parentheses may hold spaces; the numbers come after the last parenthesis.
-    let numbers = stat.rsplit(')').next().context("an empty stat file")?;
-    let fields: Vec<&str> = numbers.split_whitespace().collect();
-    let ticks =
-        |index: usize| -> Result<f64> { Ok(fields.get(index).context("a short stat file")?.parse()?) };
-    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.context("no clock tick")?;
-    let per_second = f64::from(u32::try_from(per_second)?);
-    Ok((ticks(11)? + ticks(12)?) / per_second)
-}
-
-/// High-water mark of resident memory.
-fn peak_mib(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no VmHWM")?;
-    let kib: f64 = line.split_whitespace().nth(1).context("no figure")?.parse()?;
-    Ok(kib / 1024.0)
 }
