@@ -16,7 +16,7 @@ use bgp_core::policy::{Actions, Policy, PrefixMatch, Statement, Verdict};
 use bgp_core::wire::{Community, Family, FamilySet};
 use bgp_core::{Command, Time};
 
-use crate::topology::{asn, prefix, settings};
+use crate::topology::{asn, brisk, peer, prefix, settings};
 use crate::trace::Trace;
 use crate::world::{Death, Failure, Figures, LinkState, World};
 
@@ -24,6 +24,13 @@ use crate::world::{Death, Failure, Figures, LinkState, World};
 pub const PATIENCE: Duration = Duration::from_secs(400);
 /// How long the trouble lasts at most.
 const TROUBLE: Duration = Duration::from_secs(120);
+
+/// Seeds that once found something.
+#[must_use]
+pub fn kept_seeds() -> Vec<u64> {
+    let lines = include_str!("../seeds.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+}
 
 /// Runs the world of `seed`.
 ///
@@ -196,7 +203,7 @@ fn trouble(world: &mut World, plain: bool) -> Result<(), Failure> {
 fn strike(world: &mut World, plain: bool) -> Result<(), Failure> {
     let node = world.dice.below(world.nodes.len());
     let link = world.dice.below(world.links.len());
-    match world.dice.below(13) {
+    match world.dice.below(18) {
         0 => world.set_link(link, LinkState::Cut),
         1 => world.set_link(link, LinkState::Unreachable),
         2 | 3 => world.set_link(link, LinkState::Up),
@@ -211,11 +218,32 @@ fn strike(world: &mut World, plain: bool) -> Result<(), Failure> {
             toggle_route(world, node, index);
             world.configure(node)?;
         }
-        9 => {
-            reconfigure(world, node, plain);
+        9 | 13 => {
+            // A burst of changes is one.
+            for _ in 0..1 + world.dice.below(3) {
+                reconfigure(world, node, plain);
+            }
             world.configure(node)?;
         }
         10 => world.complete(node)?,
+        14 => world.partition(),
+        15 => {
+            for link in 0..world.links.len() {
+                world.set_link(link, LinkState::Up);
+            }
+        }
+        16 => world.haunt(link),
+        17 if world.nodes[node].speaker.is_some() => {
+            let command = if world.dice.chance(80) {
+                Command::Leave
+            } else {
+                Command::Stop { text: Some("bye".into()) }
+            };
+            world.leave(node, command)?;
+            if world.dice.chance(80) {
+                revive(world, node)?;
+            }
+        }
         _ => command(world, node)?,
     }
     Ok(())
@@ -247,11 +275,22 @@ fn reconfigure(world: &mut World, node: usize, plain: bool) {
         return;
     }
     let position = world.dice.below(count);
-    let choice = world.dice.below(7);
+    let choice = world.dice.below(12);
+    let restart_time = world.dice.pick(&[1, 20, 120]);
     let policy = if plain { None } else { policy(world) };
     let paths = add_path(world);
+    if choice == 8 {
+        return turn_identity(world, node);
+    }
+    if choice == 9 {
+        return forget_or_remember(world, node, position);
+    }
     let peer = &mut world.nodes[node].settings.peers[position];
     match choice {
+        7 => peer.graceful_restart = Some(GracefulRestart { restart_time }),
+        10 => peer.graceful_restart = None,
+        11 if !plain && peer.families == FamilySet::ALL => peer.families = FamilySet::IPV4_UNICAST,
+        11 => peer.families = FamilySet::ALL,
         0 => peer.shutdown = !peer.shutdown,
         1 => peer.description = Some("changed".into()),
         2 => peer.export = policy,
@@ -260,6 +299,36 @@ fn reconfigure(world: &mut World, node: usize, plain: bool) {
         5 if peer.timers.hold > 0 => peer.timers.hold = if peer.timers.hold == 30 { 90 } else { 30 },
         _ => peer.timers.connect_retry = 2,
     }
+}
+
+/// Another BGP Identifier, which no other node has.
+fn turn_identity(world: &mut World, node: usize) {
+    let [_, network, high, low] = world.nodes[node].settings.router_id.octets();
+    let network = if network == 200 { 201 } else { 200 };
+    world.nodes[node].settings.router_id = [10, network, high, low].into();
+}
+
+/// Takes a peer out of the configuration, or puts back what was taken out.
+fn forget_or_remember(world: &mut World, node: usize, position: usize) {
+    if !remember(world, node) {
+        world.nodes[node].settings.peers.remove(position);
+    }
+}
+
+/// Puts back peers that were taken out of the configuration. Says whether there were any.
+fn remember(world: &mut World, node: usize) -> bool {
+    let knows = |other: usize| {
+        let address = World::address(other);
+        world.nodes[node].settings.peers.iter().any(|peer| peer.address == address)
+    };
+    let neighbours = world.links.iter().filter(|link| link.ends.contains(&node));
+    let others = neighbours.flat_map(|link| link.ends).filter(|other| *other != node && !knows(*other));
+    let missing: Vec<usize> = others.collect();
+    for other in &missing {
+        let asn = world.nodes[*other].settings.local_asn;
+        world.nodes[node].settings.peers.push(peer(*other, asn, brisk()));
+    }
+    !missing.is_empty()
 }
 
 fn command(world: &mut World, node: usize) -> Result<(), Failure> {
@@ -290,6 +359,7 @@ fn peace(world: &mut World, plain: bool) -> Result<(), Failure> {
             revive(world, node)?;
         }
         world.complete(node)?;
+        remember(world, node);
         for peer in &mut world.nodes[node].settings.peers {
             peer.shutdown = false;
         }

@@ -14,6 +14,7 @@
 //! | `network` | what happens between nodes |
 //! | `stream` | a TCP connection as far as BGP can tell |
 //! | [`invariant`] | what must hold |
+//! | `ghost` | connections that no speaker opened |
 //! | [`topology`] | who is connected to whom |
 //! | [`chaos`] | a random world with random trouble |
 //! | [`dice`], [`trace`] | the seed, and the way back from a failure |
@@ -22,6 +23,7 @@
 
 pub mod chaos;
 pub mod dice;
+mod ghost;
 pub mod invariant;
 mod network;
 mod stream;

@@ -95,6 +95,12 @@ pub struct Figures {
     pub kept: u64,
     /// Stale routes that were swept.
     pub swept: u64,
+    /// Times the world fell into two parts.
+    pub partitions: u64,
+    /// Connections that no speaker opened.
+    pub ghosts: u64,
+    /// Configurations that changed something.
+    pub configured: u64,
 }
 
 impl Figures {
@@ -109,6 +115,9 @@ impl Figures {
         self.restarts += other.restarts;
         self.kept += other.kept;
         self.swept += other.swept;
+        self.partitions += other.partitions;
+        self.ghosts += other.ghosts;
+        self.configured += other.configured;
     }
 }
 
@@ -126,6 +135,8 @@ pub(crate) enum What {
     Arrive(usize, usize),
     /// An end that closes has had its time to flush.
     LingerOver(usize, usize),
+    /// A connection that no speaker opened has lasted long enough.
+    GhostOver(usize),
 }
 
 /// All of it.
@@ -280,6 +291,30 @@ impl World {
         }
     }
 
+    /// Cuts every link between some nodes and the others.
+    pub fn partition(&mut self) {
+        let side: Vec<bool> = self.nodes.iter().map(|_| self.dice.chance(50)).collect();
+        let between = |link: &Link| side[link.ends[0]] != side[link.ends[1]];
+        let cut: Vec<usize> =
+            self.links.iter().enumerate().filter(|(_, link)| between(link)).map(|(link, _)| link).collect();
+        self.figures.partitions += u64::from(!cut.is_empty());
+        for link in cut {
+            self.set_link(link, LinkState::Cut);
+        }
+    }
+
+    /// Ends a node after its speaker said what it had to say ([`Command::Leave`], [`Command::Stop`]).
+    ///
+    /// # Errors
+    /// What it leads to breaks an invariant.
+    pub fn leave(&mut self, node: usize, command: Command) -> Result<(), Failure> {
+        self.command(node, command)?;
+        let until = self.now + Duration::from_secs(1);
+        self.run_until(until)?;
+        self.kill(node, Death::Process);
+        Ok(())
+    }
+
     /// Breaks the connections on a link, so that both ends are told.
     pub fn reset_link(&mut self, link: usize) {
         let ends = self.links[link].ends;
@@ -313,6 +348,7 @@ impl World {
             if effects(&planned) != effects(&changes) {
                 return Err(self.failure(format!("node {node} planned {planned:?} and did {changes:?}")));
             }
+            self.figures.configured += u64::from(!changes.is_empty());
             self.note(format_args!("node {node} is configured: {changes:?}"));
         }
         self.drive(node)
@@ -385,6 +421,10 @@ impl World {
             }
             What::Accept(stream) => self.accept(stream),
             What::Arrive(stream, end) => self.arrive(stream, end),
+            What::GhostOver(stream) => {
+                self.end_ghost(stream);
+                Ok(())
+            }
             What::LingerOver(stream, end) => {
                 let state = &mut self.streams[stream].ends[end];
                 if state.closing && !state.fin_sent {

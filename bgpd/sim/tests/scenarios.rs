@@ -7,7 +7,7 @@ use bgp_core::{State, Time};
 use bgp_sim::chaos;
 use bgp_sim::topology::{brisk, settings};
 use bgp_sim::trace::Trace;
-use bgp_sim::world::{Death, Failure, LinkState, World};
+use bgp_sim::world::{Death, Failure, Figures, LinkState, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -295,16 +295,95 @@ fn the_same_seed_is_the_same_world() {
     }
 }
 
-#[test]
-fn random_worlds_come_to_rest() {
-    for seed in 0..100 {
-        if let Err(failure) = chaos::figures(seed) {
-            panic!(
+/// Runs worlds of these seeds; together they must have seen every kind of trouble.
+fn come_to_rest(seeds: impl IntoIterator<Item = u64>) -> Figures {
+    let mut total = Figures::default();
+    for seed in seeds {
+        match chaos::figures(seed) {
+            Ok(figures) => total.add(&figures),
+            Err(failure) => panic!(
                 "seed {seed} at {:?}: {}\n{}",
                 failure.at,
                 failure.what,
                 chaos::run(seed, Trace::kept()).1.trace
-            );
+            ),
         }
     }
+    total
+}
+
+#[test]
+fn random_worlds_come_to_rest() {
+    let figures = come_to_rest(0..150);
+    assert!(figures.is_complete(), "some trouble never happened: {figures:?}");
+}
+
+#[test]
+fn kept_seeds_hold() {
+    let seeds = chaos::kept_seeds();
+    assert!(!seeds.is_empty(), "seeds.txt is read");
+    come_to_rest(seeds);
+}
+
+/// What is left of a dead process, or another one under its address, must not keep the real session from coming up.
+#[test]
+fn connections_that_nobody_opened_do_not_keep_a_session_down() {
+    for seed in 0..20 {
+        let mut world = line(seed, 2, 5, brisk());
+        for _ in 0..20 {
+            world.haunt(0);
+            pass(&mut world, Duration::from_millis(700));
+        }
+        // The longest of them is gone after a minute.
+        pass(&mut world, SECOND * 61);
+        until_up(&mut world, 0, 1);
+        rest(&mut world);
+        demand(&world, world.check_shortest_paths());
+        assert_eq!(world.open_streams(0, 1), 1);
+    }
+}
+
+/// A session that is up is not taken over by a newcomer from the peer's address.
+#[test]
+fn an_established_session_survives_duplicate_connections() {
+    for seed in 0..20 {
+        let mut world = line(seed, 2, 5, brisk());
+        rest(&mut world);
+        pass(&mut world, SECOND * 10);
+        // Two dials that cross may cost one of them a moment of being Established.
+        let before = world.figures.dropped;
+        for _ in 0..30 {
+            world.haunt(0);
+            pass(&mut world, Duration::from_millis(300));
+        }
+        pass(&mut world, SECOND * 61);
+        assert_eq!(world.figures.dropped, before, "seed {seed}\n{}", world.trace);
+    }
+}
+
+#[test]
+fn two_halves_of_a_world_find_together_again() {
+    let mut world = World::new(11, Trace::kept());
+    world.add_external_nodes(12, 4);
+    for node in 0..12 {
+        world.connect(node, (node + 1) % 12, brisk());
+    }
+    for node in 0..12 {
+        world.start(node).unwrap();
+    }
+    rest(&mut world);
+    world.partition();
+    // Long enough for every hold timer, and for one node to be replaced meanwhile.
+    let outcome = world.leave(3, bgp_core::Command::Leave);
+    demand(&world, outcome);
+    pass(&mut world, SECOND * 60);
+    demand(&world, world.check_ribs());
+    let outcome = world.start(3);
+    demand(&world, outcome);
+    for link in 0..world.links.len() {
+        world.set_link(link, LinkState::Up);
+    }
+    rest(&mut world);
+    demand(&world, world.check_shortest_paths());
+    assert!(world.figures.partitions == 1 && world.figures.dropped > 0);
 }
