@@ -287,7 +287,7 @@ fn reconfigure(world: &mut World, node: usize, plain: bool) {
     }
     let peer = &mut world.nodes[node].settings.peers[position];
     match choice {
-        7 => peer.graceful_restart = Some(GracefulRestart { restart_time }),
+        7 => peer.graceful_restart = Some(GracefulRestart::new(restart_time)),
         10 => peer.graceful_restart = None,
         11 if !plain && peer.families == FamilySet::ALL => peer.families = FamilySet::IPV4_UNICAST,
         11 => peer.families = FamilySet::ALL,
