@@ -17,8 +17,10 @@ use ipnet::IpNet;
 
 use crate::policy::Policy;
 
+mod dynamic;
 mod security;
 
+pub use dynamic::{DynamicFault, DynamicPeers};
 pub use security::{AoAlgorithm, AoKey, Password, Protection, TcpAo};
 
 /// One BGP speaker, not looked at yet.
@@ -48,6 +50,8 @@ pub struct SpeakerSettings {
     pub selection_deferral: Duration,
     /// Neighbours.
     pub peers: Vec<PeerConfig>,
+    /// Neighbours that are known only by where they come from.
+    pub dynamic: Vec<DynamicPeers>,
     /// Routes this speaker originates, at most one per prefix.
     pub routes: Vec<OriginatedRoute>,
 }
@@ -68,6 +72,7 @@ impl SpeakerSettings {
             forwarding_preserved: false,
             selection_deferral: DEFAULT_SELECTION_DEFERRAL,
             peers: Vec::new(),
+            dynamic: Vec::new(),
             routes: Vec::new(),
         }
     }
@@ -80,8 +85,14 @@ pub struct PeerConfig {
     pub name: Arc<str>,
     /// Address of the neighbour. An IPv6 link-local one needs [`PeerConfig::interface`].
     pub address: IpAddr,
-    /// The neighbour's ASN. Absent: whatever its OPEN says.
+    /// The neighbour's ASN. Absent: one of [`PeerConfig::remote_asns`].
     pub remote_asn: Option<u32>,
+    /// ASNs of which the neighbour may have any. Empty: whatever its OPEN says.
+    pub remote_asns: Arc<[u32]>,
+    /// The peer group its parameters come from, to be shown.
+    pub group: Option<Arc<str>>,
+    /// The dynamic neighbours it belongs to, if a connection made it.
+    pub dynamic: Option<Arc<str>>,
     /// TCP port to dial.
     pub port: u16,
     /// Source address to dial from, and the only one to accept on. Absent: any.
@@ -128,6 +139,9 @@ impl PeerConfig {
             name: name.into(),
             address,
             remote_asn,
+            remote_asns: Arc::from([]),
+            group: None,
+            dynamic: None,
             port: 179,
             local_address: None,
             interface: None,
@@ -310,6 +324,7 @@ impl SpeakerConfig {
                 return Err(ConfigError::Peer { peer: Arc::clone(&peer.name), fault });
             }
         }
+        dynamic::check(&settings)?;
         let mut prefixes = HashSet::with_hasher(foldhash::fast::FixedState::default());
         for route in &settings.routes {
             if route.prefix.trunc() != route.prefix {
@@ -369,6 +384,14 @@ pub enum ConfigError {
         peer: Arc<str>,
         /// What about it.
         fault: PeerFault,
+    },
+    /// Something about dynamic neighbours.
+    #[error("dynamic neighbours {name:?}: {fault}")]
+    Dynamic {
+        /// Which.
+        name: Arc<str>,
+        /// What about them.
+        fault: DynamicFault,
     },
     /// A route's prefix has host bits.
     #[error("route {prefix} has host bits set; write {instead}")]

@@ -146,6 +146,14 @@ pub enum AcceptRefusal {
         /// As dialed.
         actual: IpAddr,
     },
+    /// There are as many dynamic neighbours as may be.
+    #[error("there are {limit} dynamic neighbours of {group:?} already, as many as its limit allows")]
+    DynamicLimit {
+        /// Which dynamic neighbours.
+        group: Arc<str>,
+        /// Their limit.
+        limit: u32,
+    },
     /// The peer is shut down.
     #[error("peer {peer:?} is administratively down")]
     AdminDown {
@@ -195,6 +203,7 @@ impl AcceptRefusal {
             Self::AlreadyEstablished { .. } | Self::AlreadyConnecting { .. } => cease::COLLISION_RESOLUTION,
             Self::UnknownPeer { .. }
             | Self::LocalAddress { .. }
+            | Self::DynamicLimit { .. }
             | Self::IdleHold { .. }
             | Self::DuplicateConnection(_) => cease::CONNECTION_REJECTED,
         };
@@ -211,6 +220,7 @@ impl AcceptRefusal {
         match self {
             Self::UnknownPeer { .. } => "unknown-peer",
             Self::LocalAddress { .. } => "local-address",
+            Self::DynamicLimit { .. } => "dynamic-limit",
             Self::AdminDown { .. } => "admin-down",
             Self::PrefixLimit { .. } => "prefix-limit",
             Self::IdleHold { .. } => "idle-hold",

@@ -84,6 +84,8 @@ fields! {
     Address = "address", Reset, "it is another neighbour";
     /// The peer's ASN.
     RemoteAsn = "peerASN", Reset, "the peer's OPEN must carry it; nothing if the live session's peer has this ASN";
+    /// The peer group.
+    Group = "group", None, "only its name; what the peer takes over from it is listed by itself";
     /// The port to dial.
     Port = "port", NextSession, "only a dial uses it";
     /// Our address.

@@ -278,9 +278,14 @@ impl Listeners {
     }
 }
 
-/// The key of each neighbour that has one.
+/// The key of each neighbour, and of each range of neighbours, that has one.
 fn keys(speaker: &SpeakerConfig) -> BTreeMap<IpNet, Key> {
-    speaker.peers.iter().filter_map(|peer| Some((IpNet::from(peer.address), Key::of(peer)?))).collect()
+    let fixed = speaker.peers.iter().map(|peer| (IpNet::from(peer.address), peer));
+    let ranges = speaker
+        .dynamic
+        .iter()
+        .flat_map(|group| group.ranges.iter().map(|range| (*range, &group.template)));
+    fixed.chain(ranges).filter_map(|(net, peer)| Some((net, Key::of(peer)?))).collect()
 }
 
 fn into_tokio(socket: Socket, address: SocketAddr) -> Result<TcpListener, SocketError> {

@@ -112,6 +112,10 @@ impl PeerConfig {
         match self.remote_asn {
             Some(remote) if remote == local_asn => None,
             Some(_) => Some(self.multihop.unwrap_or(1)),
+            // With a list it is known, too, unless we are on it.
+            None if !self.remote_asns.is_empty() && !self.remote_asns.contains(&local_asn) => {
+                Some(self.multihop.unwrap_or(1))
+            }
             None => self.multihop,
         }
     }

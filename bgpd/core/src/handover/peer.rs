@@ -2,7 +2,7 @@
 //!
 //! Invariant: [`Peer::export`] names every field of a [`Peer`], so a new field cannot be forgotten unseen.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ use crate::view::{MessageCounters, Negotiated, Order};
 pub(crate) struct PeerState {
     pub(crate) id: PeerId,
     pub(crate) name: Arc<str>,
+    /// The address of a dynamic neighbour: a connection made it, no configuration names it.
+    #[serde(default)]
+    pub(crate) dynamic: Option<IpAddr>,
     /// The state it was in; only Established is carried over.
     state: State,
     conn: Option<ConnState>,
@@ -104,6 +107,8 @@ impl Peer {
             retry: _,
             idle_hold,
             refuse_until,
+            // Counted anew, for one without a session.
+            forget_at: _,
             // Noted anew.
             wake: _,
             backoff,
@@ -129,6 +134,7 @@ impl Peer {
         PeerState {
             id: *id,
             name: Arc::clone(&config.name),
+            dynamic: config.dynamic.as_ref().map(|_| config.address),
             state: self.state(),
             conn: self.export_conn(),
             ends: shared.rib.ends(*id),

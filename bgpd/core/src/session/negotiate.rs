@@ -8,6 +8,7 @@
 //! takes both.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_wire::{AddPath, AddPathMode, Capability, Family, FamilySet, Notification, Open};
@@ -23,6 +24,8 @@ pub(crate) struct Offer {
     pub(crate) router_id: Ipv4Addr,
     /// The peer's ASN as configured. Absent: any.
     pub(crate) remote_asn: Option<u32>,
+    /// Any of these, if not empty.
+    pub(crate) remote_asns: Arc<[u32]>,
     pub(crate) timers: Timers,
     pub(crate) families: FamilySet,
     pub(crate) capabilities: Vec<Capability>,
@@ -34,6 +37,9 @@ pub(crate) enum OpenRefusal {
     /// Bad Peer AS.
     #[error("the peer is AS {actual}, configured is AS {expected}")]
     PeerAs { expected: u32, actual: u32 },
+    /// Bad Peer AS, too: none of several.
+    #[error("the peer is AS {actual}, configured are only {allowed:?}")]
+    PeerAsNotListed { allowed: Arc<[u32]>, actual: u32 },
     /// Bad BGP Identifier: RFC 6286 §2.2 allows a duplicate only across ASes.
     #[error("the peer has our router ID {0}; internal peers need different ones")]
     RouterId(Ipv4Addr),
@@ -46,7 +52,7 @@ impl OpenRefusal {
     /// The NOTIFICATION that tells the peer.
     pub(crate) fn notification(&self) -> Notification {
         match self {
-            Self::PeerAs { .. } => Notification::new(OPEN_ERROR, 2),
+            Self::PeerAs { .. } | Self::PeerAsNotListed { .. } => Notification::new(OPEN_ERROR, 2),
             Self::RouterId(_) => Notification::new(OPEN_ERROR, 3),
             Self::NoCommonFamily { configured, .. } => {
                 // RFC 5492 §5: the capabilities that the peer lacks, as they would stand in its OPEN.
@@ -66,6 +72,10 @@ impl OpenRefusal {
 pub(crate) fn negotiate(offer: Offer, open: Open) -> Result<Negotiated, OpenRefusal> {
     if let Some(expected) = offer.remote_asn.filter(|expected| *expected != open.asn) {
         return Err(OpenRefusal::PeerAs { expected, actual: open.asn });
+    }
+    let listed = offer.remote_asns.is_empty() || offer.remote_asns.contains(&open.asn);
+    if offer.remote_asn.is_none() && !listed {
+        return Err(OpenRefusal::PeerAsNotListed { allowed: offer.remote_asns, actual: open.asn });
     }
     if open.asn == offer.local_asn && open.router_id == offer.router_id {
         return Err(OpenRefusal::RouterId(open.router_id));
@@ -189,6 +199,7 @@ mod tests {
             local_asn: 65001,
             router_id: Ipv4Addr::new(10, 0, 0, 1),
             remote_asn: Some(65002),
+            remote_asns: Arc::from([]),
             timers: Timers { hold: 90, keepalive: 30, connect_retry: 120 },
             families: FamilySet::ALL,
             capabilities,

@@ -7,6 +7,8 @@
 //! Invariants: no UPDATE is pulled while the driver holds [`SEND_QUEUE_LEN`] octets or more for the connection; while it
 //! holds any, the send hold timer (RFC 9687) runs and is restarted only by progress.
 
+use std::sync::Arc;
+
 use bgp_wire::{
     AddPath, AddPathMode, Capability, ExtendedNextHop, Family, KEEPALIVE, Notification, Open, RouteRefresh,
 };
@@ -46,6 +48,7 @@ impl Peer {
             local_asn: shared.config.local_asn,
             router_id: shared.config.router_id,
             remote_asn: self.config.remote_asn,
+            remote_asns: Arc::clone(&self.config.remote_asns),
             timers: self.config.timers,
             families,
             capabilities,

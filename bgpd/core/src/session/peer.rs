@@ -58,6 +58,8 @@ pub(crate) struct Peer {
     pub(crate) idle_hold: Option<Time>,
     /// Until when the peer's own connections are refused, after it failed again and again.
     pub(crate) refuse_until: Option<Time>,
+    /// When a dynamic peer without a session goes away.
+    pub(crate) forget_at: Option<Time>,
     /// The deadline under which the speaker has noted this peer.
     pub(crate) wake: Option<Time>,
     pub(crate) backoff: Backoff,
@@ -99,6 +101,7 @@ impl Peer {
             retry: None,
             idle_hold: None,
             refuse_until: None,
+            forget_at: None,
             wake: None,
             backoff: Backoff::default(),
             history: History::default(),
@@ -180,7 +183,7 @@ impl Peer {
 
     /// The earliest deadline of all, those of graceful restart included.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        timers::earliest([self.session_deadline(), self.helper.deadline()])
+        timers::earliest([self.session_deadline(), self.helper.deadline(), self.forget_at])
     }
 
     /// Puts an input into one slot's state machine and carries out what it asks for.
@@ -331,6 +334,7 @@ impl Peer {
 
     /// Makes sure that a peer without a connection waits for the right thing, and one with a connection for nothing.
     fn settle(&mut self, shared: &mut Shared, now: Time) {
+        self.note_forgetting(now);
         let connected = self.dialed.conn.is_some() || self.accepted.conn.is_some();
         if self.run != Run::Enabled {
             self.retry = None;

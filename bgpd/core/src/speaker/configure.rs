@@ -25,6 +25,7 @@ use crate::session::{FsmInput, Peer, Run, State, families_of, keepalive_interval
 use crate::time::Time;
 use crate::view::Order;
 
+use super::dynamic::wanted;
 use super::{Speaker, note_wake};
 
 impl Speaker {
@@ -40,20 +41,21 @@ impl Speaker {
     #[must_use]
     pub fn plan_config(&self, config: &SpeakerConfig) -> Vec<ConfigChange> {
         let everywhere = identity_changes(&self.shared.config, config);
-        let wanted = by_name(config);
+        let named = by_name(config);
         let mut changes = Vec::new();
-        for peer in self.peers.values().filter(|peer| !wanted.contains_key(&*peer.config.name)) {
+        for peer in self.peers.values().filter(|peer| wanted(config, &named, peer).is_none()) {
             changes.push(ConfigChange::of(peer, ConfigEffect::Removed, Vec::new()));
         }
         for peer in self.peers.values() {
-            let Some(new) = wanted.get(&*peer.config.name) else { continue };
-            let costs = costs(peer, new, &everywhere);
+            let Some(new) = wanted(config, &named, peer) else { continue };
+            let costs = costs(peer, &new, &everywhere);
             if !costs.is_empty() {
                 changes.push(ConfigChange::of(peer, effect(peer, &costs), costs));
             }
         }
         for peer in &config.peers {
-            if !self.peers.values().any(|known| known.config.name == peer.name) {
+            let same = |known: &Peer| known.config.name == peer.name && known.config.dynamic.is_none();
+            if !self.peers.values().any(same) {
                 let name = Arc::clone(&peer.name);
                 changes.push(ConfigChange {
                     peer: None,
@@ -71,28 +73,28 @@ impl Speaker {
         let old = std::mem::replace(&mut self.shared.config, config);
         let config = self.shared.config.clone();
         let everywhere = identity_changes(&old, &config);
-        let wanted = by_name(&config);
+        let named = by_name(&config);
         let mut changes = Vec::new();
         // What goes away goes first: an address may have moved from one peer to another. Sessions that have to end do so
         // before the RIB learns who we are now.
         let ids: Vec<_> = self.peers.keys().copied().collect();
         for id in &ids {
             let Some(peer) = self.peers.get(id) else { continue };
-            if !wanted.contains_key(&*peer.config.name) {
+            if wanted(&config, &named, peer).is_none() {
                 changes.push(ConfigChange::of(peer, ConfigEffect::Removed, Vec::new()));
                 self.remove_peer(*id, now);
             }
         }
         for id in &ids {
             let Some(peer) = self.peers.get_mut(id) else { continue };
-            let Some(new) = wanted.get(&*peer.config.name) else { continue };
-            let costs = costs(peer, new, &everywhere);
+            let Some(new) = wanted(&config, &named, peer) else { continue };
+            let costs = costs(peer, &new, &everywhere);
             if costs.is_empty() {
                 continue;
             }
             let before = peer.config.protection(old.local_asn);
             let change = ConfigChange::of(peer, effect(peer, &costs), costs);
-            change_peer(peer, (*new).clone(), &change, &before, &mut self.shared, now);
+            change_peer(peer, new, &change, &before, &mut self.shared, now);
             changes.push(change);
         }
         self.shared.restarting.set_limit(config.selection_deferral);
@@ -108,7 +110,7 @@ impl Speaker {
         changes
     }
 
-    fn add_peer(&mut self, config: PeerConfig, now: Time) -> PeerId {
+    pub(super) fn add_peer(&mut self, config: PeerConfig, now: Time) -> PeerId {
         let id = PeerId::new(self.next_peer);
         self.next_peer += 1;
         let mut peer = Peer::new(id, config, now);
@@ -123,7 +125,7 @@ impl Speaker {
         id
     }
 
-    fn remove_peer(&mut self, id: PeerId, now: Time) {
+    pub(super) fn remove_peer(&mut self, id: PeerId, now: Time) {
         let Some(mut peer) = self.peers.remove(&id) else { return };
         peer.run = Run::Stopped;
         let notification = Notification::cease(cease::PEER_DECONFIGURED, None);
@@ -260,7 +262,7 @@ fn identity_changes(old: &SpeakerSettings, new: &SpeakerSettings) -> Vec<ConfigF
     rows.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
 }
 
-type ByName<'a> = HashMap<&'a str, &'a PeerConfig, foldhash::fast::FixedState>;
+pub(super) type ByName<'a> = HashMap<&'a str, &'a PeerConfig, foldhash::fast::FixedState>;
 
 fn by_name(config: &SpeakerConfig) -> ByName<'_> {
     config.peers.iter().map(|peer| (&*peer.name, peer)).collect()
@@ -287,7 +289,7 @@ fn cost_here(field: ConfigField, peer: &Peer, new: &PeerConfig) -> Cost {
     };
     let (Some(negotiated), Some(endpoints)) = (&conn.negotiated, conn.endpoints) else { return field.cost() };
     let (fits, cost) = match field {
-        ConfigField::RemoteAsn => (new.remote_asn.is_none_or(|asn| asn == negotiated.remote_asn), Cost::None),
+        ConfigField::RemoteAsn => (accepts_asn(new, negotiated.remote_asn), Cost::None),
         ConfigField::LocalAddress => {
             (new.local_address.is_none_or(|address| address == endpoints.local.ip()), Cost::None)
         }
@@ -335,11 +337,20 @@ fn soften(peer: &mut Peer, fields: &[ConfigField], shared: &mut Shared, now: Tim
     }
 }
 
+/// Whether a peer with this ASN is the one that is configured.
+fn accepts_asn(config: &PeerConfig, asn: u32) -> bool {
+    match config.remote_asn {
+        Some(expected) => expected == asn,
+        None => config.remote_asns.is_empty() || config.remote_asns.contains(&asn),
+    }
+}
+
 /// Which fields differ.
 fn differences(old: &PeerConfig, new: &PeerConfig) -> Vec<ConfigField> {
     let rows = [
         (ConfigField::Address, old.address != new.address),
-        (ConfigField::RemoteAsn, old.remote_asn != new.remote_asn),
+        (ConfigField::RemoteAsn, (old.remote_asn, &old.remote_asns) != (new.remote_asn, &new.remote_asns)),
+        (ConfigField::Group, old.group != new.group),
         (ConfigField::Port, old.port != new.port),
         (ConfigField::LocalAddress, old.local_address != new.local_address),
         (ConfigField::Interface, old.interface != new.interface),

@@ -73,7 +73,12 @@ impl Speaker {
         };
         let mut known: BTreeMap<Arc<str>, _> =
             state.peers.into_iter().map(|peer| (Arc::clone(&peer.name), peer)).collect();
-        for config in speaker.shared.config.peers.clone() {
+        let mut configs = speaker.shared.config.peers.clone();
+        for address in known.values().filter_map(|peer| peer.dynamic) {
+            let range = speaker.shared.config.dynamic_for(address);
+            configs.extend(range.map(|group| group.peer(address)));
+        }
+        for config in configs {
             let name = Arc::clone(&config.name);
             let state = known.remove(&name).ok_or_else(|| ImportError::PeerMissing(name.to_string()))?;
             let mut peer = Peer::new(state.id, config, now);

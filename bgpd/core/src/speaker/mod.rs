@@ -9,6 +9,7 @@
 
 mod check;
 mod configure;
+mod dynamic;
 mod handover;
 mod view;
 
@@ -117,7 +118,12 @@ impl Speaker {
             return Err(AcceptRefusal::DuplicateConnection(conn));
         }
         let (local, remote) = (endpoints.local.ip().to_canonical(), endpoints.remote.ip().to_canonical());
-        let id = self.find_peer(local, remote, interface)?;
+        let id = match self.find_peer(local, remote, interface) {
+            Err(AcceptRefusal::UnknownPeer { .. }) if !self.stopped => {
+                self.make_dynamic(local, remote, now)?
+            }
+            found => found?,
+        };
         let Some(peer) = self.peers.get_mut(&id) else { return Err(AcceptRefusal::UnknownPeer { remote }) };
         let outcome = peer.accept(conn, endpoints, &mut self.shared, now);
         if let Err(refusal) = &outcome {
@@ -153,7 +159,9 @@ impl Speaker {
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.wake = None;
                 peer.handle_timeout(&mut self.shared, now);
+                peer.note_forgetting(now);
                 note_wake(peer, &mut self.shared);
+                self.forget(id, now);
             }
         }
     }

@@ -27,6 +27,7 @@ fn each_field_costs_what_its_row_says() {
     let rows: Vec<(ConfigField, Change)> = vec![
         (ConfigField::Address, |peer| peer.address = "192.0.2.3".parse().unwrap()),
         (ConfigField::RemoteAsn, |peer| peer.remote_asn = Some(65009)),
+        (ConfigField::Group, |peer| peer.group = Some("tors".into())),
         (ConfigField::Port, |peer| peer.port = 1179),
         (ConfigField::LocalAddress, |peer| peer.local_address = Some("192.0.2.9".parse().unwrap())),
         (ConfigField::Interface, |peer| peer.interface = Some("eth0".into())),

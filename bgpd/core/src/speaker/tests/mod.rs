@@ -3,6 +3,7 @@
 mod accept;
 mod collision;
 mod configure;
+mod dynamic;
 mod graceful;
 mod handover;
 mod history;
