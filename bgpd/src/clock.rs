@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bgp_core::Time;
 
+use crate::handover::monotonic_nanos;
+
 /// Maps the monotonic clock to the core's [`Time`]. Copies agree with each other.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -17,6 +19,21 @@ impl Clock {
     #[must_use]
     pub fn start() -> Self {
         Self { origin: Instant::now() }
+    }
+
+    /// The clock of another process, whose origin the machine's monotonic clock showed as `nanos`.
+    #[must_use]
+    pub fn since_nanos(nanos: u64) -> Self {
+        let age = Duration::from_nanos(monotonic_nanos().saturating_sub(nanos));
+        let now = Instant::now();
+        Self { origin: now.checked_sub(age).unwrap_or(now) }
+    }
+
+    /// What the machine's monotonic clock showed at the origin.
+    #[must_use]
+    pub fn origin_nanos(&self) -> u64 {
+        let age = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        monotonic_nanos().saturating_sub(age)
     }
 
     /// Now.

@@ -1,7 +1,9 @@
 //! The process: configuration, API, signals, and the order in which they begin and end.
 //!
-//! Invariants: nothing is dialled before the API is open, so a second bgpd by mistake disturbs nobody; a file that is
-//! wrong at reload changes nothing; on the way out every peer hears why before the process ends.
+//! Invariants: a file that is wrong at reload changes nothing; on the way out every peer hears why before the process ends.
+
+mod beginning;
+mod sd_notify;
 
 use std::io;
 use std::path::PathBuf;
@@ -9,21 +11,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use self::beginning::Beginning;
 use crate::config::file::{ConfigErrors, ConfigFile};
-use crate::http::server::{ApiSocket, ApiTcp, OpenError};
+use crate::handover::take::TakeError;
+use crate::http::server::OpenError;
 use crate::http::{self, ApiState};
 use crate::instance::StopMode;
-use crate::intents::Owner;
 use crate::logging::{self, LogControl};
 use crate::options::{DEFAULT_SOCKET, OnSigterm, Options};
-use crate::state::{Earlier, Keeper};
-use crate::supervisor::{self, IntentError, SupervisorHandle};
+use crate::supervisor::{IntentError, SupervisorHandle};
 
-/// The state file is beside the socket and has its name: two bgpd in one folder have two.
-const STATE_EXTENSION: &str = "state.json";
 /// How long clients of the API may take to finish when bgpd stops.
 const API_STOP_LIMIT: Duration = Duration::from_secs(1);
 
@@ -55,6 +56,9 @@ pub enum Failure {
     /// The API cannot be opened.
     #[error(transparent)]
     Api(#[from] OpenError),
+    /// Nothing was taken over.
+    #[error("nothing was taken over, the running bgpd goes on: {0}")]
+    TakeOver(TakeError),
     /// The system does not give what every process needs.
     #[error("cannot {what}: {source}")]
     System {
@@ -73,6 +77,7 @@ impl Failure {
             Self::Config(_) | Self::Intent { .. } | Self::Refused { .. } => 1,
             Self::Option(_) => 2,
             Self::Api(_) | Self::System { .. } => 3,
+            Self::TakeOver(_) => 5,
         })
     }
 }
@@ -105,6 +110,10 @@ struct Daemon {
     stop_api: CancellationToken,
     servers: Vec<tokio::task::JoinHandle<io::Result<()>>>,
     signals: Signals,
+    /// Whoever answers those that want to take over.
+    handover: Option<AbortHandle>,
+    /// Somebody wants us to leave for a restart.
+    left: mpsc::Receiver<()>,
 }
 
 struct Signals {
@@ -129,27 +138,25 @@ impl Daemon {
     async fn start(options: &Options, file: &ConfigFile, log: LogControl) -> Result<Self, Failure> {
         let signals = Signals::new()?;
         let path = socket_path(options, file);
-        let socket = ApiSocket::open(&path)?;
-        let tcp = match options.listen.or(file.api.listen) {
-            Some(address) => Some(ApiTcp::open(address, file.api.token_file.as_deref()).await?),
-            None => None,
-        };
-        let clock = Clock::start();
-        let state = options.state.clone().unwrap_or_else(|| path.with_extension(STATE_EXTENSION));
-        let earlier = Earlier::read(&state);
-        let supervisor = supervisor::start(clock, hostname(file), &earlier, Keeper::new(state));
-        if options.config.is_none() {
-            // It had a file before, perhaps; now nobody speaks for it.
-            supervisor.excuse(Owner::file()).await;
-        }
+        let Beginning { supervisor, clock, socket, tcp, handover, taken } =
+            Beginning::new(options, file, &path).await?;
         let state = ApiState { supervisor: supervisor.clone(), clock };
         let stop_api = CancellationToken::new();
         let router = http::router(state);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), socket = %path.display(), "bgpd runs");
         if let Some(config) = &options.config {
             let applied = supervisor.reload(hostname(file), file.intent()).await;
-            applied.map_err(|source| Failure::Intent { file: config.clone(), source })?;
+            if let Err(source) = applied {
+                let failure = Failure::Intent { file: config.clone(), source };
+                if !taken {
+                    return Err(failure);
+                }
+                tracing::error!("{failure}; what was taken over goes on as it was");
+            }
         }
+        let (leave, left) = mpsc::channel(1);
+        let handover =
+            handover.map(|handover| tokio::spawn(handover.serve(supervisor.clone(), leave)).abort_handle());
         let mut servers = vec![tokio::spawn(socket.serve(router.clone(), stop_api.clone()))];
         if let Some(tcp) = tcp {
             if let Ok(address) = tcp.address() {
@@ -157,7 +164,7 @@ impl Daemon {
             }
             servers.push(tokio::spawn(tcp.serve(router, stop_api.clone())));
         }
-        Ok(Self { options: options.clone(), log, supervisor, stop_api, servers, signals })
+        Ok(Self { options: options.clone(), log, supervisor, stop_api, servers, signals, handover, left })
     }
 
     fn run_in(self, runtime: &tokio::runtime::Runtime) -> Result<(), Failure> {
@@ -171,6 +178,7 @@ impl Daemon {
                 _ = self.signals.hangup.recv() => self.reload().await,
                 _ = self.signals.terminate.recv() => break self.options.on_sigterm,
                 _ = self.signals.interrupt.recv() => break OnSigterm::Stop,
+                Some(()) = self.left.recv() => break OnSigterm::Restart,
             }
         };
         let mode = match what {
@@ -183,9 +191,12 @@ impl Daemon {
                 StopMode::Restart
             }
         };
-        let Self { supervisor, stop_api, servers, mut signals, .. } = self;
+        let Self { supervisor, stop_api, servers, mut signals, handover, .. } = self;
         let orderly = async {
             supervisor.stop(mode).await;
+            if let Some(handover) = handover {
+                handover.abort();
+            }
             stop_api.cancel();
             for server in servers {
                 match tokio::time::timeout(API_STOP_LIMIT, server).await {

@@ -12,6 +12,7 @@ pub mod check;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod handover;
 pub mod http;
 pub mod instance;
 pub mod intents;

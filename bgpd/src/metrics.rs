@@ -236,6 +236,15 @@ impl Scrape {
             &labels.values(),
             peer.counters.prefix_limit,
         );
+        if let Some(pause) = peer.counters.handover_pause {
+            self.gauge(
+                "bgpd_handover_pause_microseconds",
+                "How long nobody read or wrote when this process took the session over",
+                &names,
+                &labels.values(),
+                u64::try_from(pause.as_micros()).unwrap_or(u64::MAX),
+            );
+        }
         self.gauge(
             "bgpd_slow_peer",
             "1 while the peer does not take what is sent to it",

@@ -19,7 +19,7 @@ pub const DEFAULT_SOCKET: &str = "/run/rutter/bgpd.sock";
 /// state file and tells peers with graceful restart nothing: they keep the routes until the next bgpd is up.
 ///
 /// Exit status: 0 after an orderly stop, 1 if the configuration is wrong, 2 for wrong options, 3 if the API cannot be
-/// opened, 4 after a second signal.
+/// opened, 4 after a second signal, 5 if --take-over=or-fail took nothing over.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bgpd", version, max_term_width = 100)]
 pub struct Options {
@@ -41,6 +41,14 @@ pub struct Options {
     /// What SIGTERM means: stop for good, or come back in a moment
     #[arg(long, value_enum, value_name = "WHAT", default_value = "stop")]
     pub on_sigterm: OnSigterm,
+    /// Take the sessions of the bgpd that serves the socket over, so that no peer notices, and end it. If there is none,
+    /// start as always. If that does not work, have it leave as by --on-sigterm restart and restart gracefully, or with
+    /// =or-fail leave it alone and end with status 5
+    #[arg(
+        long, value_enum, value_name = "ELSE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "or-restart"
+    )]
+    pub take_over: Option<TakeOver>,
     /// Offer the API on TCP too. A port alone means 127.0.0.1. Read-only unless the file sets api.tokenFile
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_listen)]
     pub listen: Option<SocketAddr>,
@@ -50,6 +58,15 @@ pub struct Options {
     /// What is logged: error, warn, info, debug, trace, or TARGET=LEVEL pairs [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
+}
+
+/// What to do if the running bgpd cannot be taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TakeOver {
+    /// The running one leaves, and this one restarts gracefully
+    OrRestart,
+    /// The running one goes on, and this one ends
+    OrFail,
 }
 
 /// What SIGTERM means.

@@ -198,6 +198,12 @@ impl Keeper {
         Self { path, saved: None, broken: false }
     }
 
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Notes what runs now, and what is wanted over the API.
     pub fn save<'a>(
         &mut self,

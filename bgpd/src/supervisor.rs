@@ -5,6 +5,7 @@
 
 mod burst;
 mod changes;
+mod handover;
 mod plan;
 
 pub(crate) use plan::plan_files;
@@ -23,7 +24,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::config::resolve::{InstanceConfig, ResolveError, resolve};
-use crate::instance::{InstanceHandle, RunningInstance, StopMode};
+use crate::handover::give::Gone;
+use crate::handover::parcel::FrozenProcess;
+use crate::instance::{Ended, InstanceHandle, RunningInstance, StopMode};
 use crate::intents::Owner;
 use crate::intents::store::IntentStore;
 use crate::state::{Earlier, HEARTBEAT, Keeper, RestoredIntent};
@@ -33,6 +36,8 @@ use crate::supervisor::burst::{Burst, Waiting};
 const MAILBOX: usize = 16;
 /// Pause before an instance that ended by a bug, or could not be started, is tried again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+pub use self::handover::TakenOver;
 
 /// Running instances by name, as everybody may see them.
 pub type Directory = BTreeMap<String, InstanceHandle>;
@@ -93,6 +98,10 @@ enum Order {
     },
     Conflicts {
         reply: oneshot::Sender<Vec<Conflict>>,
+    },
+    Freeze {
+        verdict: oneshot::Receiver<Gone>,
+        reply: oneshot::Sender<Result<FrozenProcess, String>>,
     },
     Stop {
         mode: StopMode,
@@ -269,7 +278,10 @@ fn restored(earlier: &Earlier, hostname: Option<&str>, awaited: &mut BTreeSet<St
 }
 
 /// Finds what the speaker would not take before anything changes.
-fn check(intent: &Intent, hostname: Option<&str>) -> Result<(), IntentError> {
+///
+/// # Errors
+/// See [`IntentError`].
+pub(crate) fn check(intent: &Intent, hostname: Option<&str>) -> Result<(), IntentError> {
     intent.validate()?;
     for instance in &intent.instances {
         resolve(instance, hostname)
@@ -337,6 +349,7 @@ impl Supervisor {
             Order::Conflicts { reply } => {
                 let _gone = reply.send(self.conflicts.clone());
             }
+            Order::Freeze { verdict, reply } => self.freeze(verdict, reply).await,
             Order::Stop { .. } => {}
         }
     }
@@ -478,21 +491,25 @@ impl Supervisor {
                 if self.awaited.is_empty() {
                     let _ended = running.handle.intent_complete().await;
                 }
-                self.generation += 1;
-                let generation = self.generation;
-                let ended_name = name.clone();
-                self.ends.push(Box::pin(async move {
-                    let _either_way = ended.await;
-                    (ended_name, generation)
-                }));
-                let hostname = self.hostname.clone();
-                self.followed.insert(name, Followed { running, intent, hostname, generation });
+                self.follow(name, intent, running, ended);
             }
             Err(error) => {
                 tracing::error!(instance = %name, %error, "cannot be started, trying again");
                 self.restart_at = Some(Instant::now() + RESTART_PAUSE);
             }
         }
+    }
+
+    fn follow(&mut self, name: String, intent: Arc<Instance>, running: RunningInstance, ended: Ended) {
+        self.generation += 1;
+        let generation = self.generation;
+        let ended_name = name.clone();
+        self.ends.push(Box::pin(async move {
+            let _either_way = ended.await;
+            (ended_name, generation)
+        }));
+        let hostname = self.hostname.clone();
+        self.followed.insert(name, Followed { running, intent, hostname, generation });
     }
 
     async fn ended(&mut self, name: &str, generation: u64) {

@@ -97,6 +97,29 @@ impl ApiSocket {
         Ok(Self { listener, file })
     }
 
+    /// Opens a socket that another bgpd serves under this name, beside it, so that it can take its place later.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn beside(path: &Path) -> Result<Self, OpenError> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        // What is there was left by somebody who did not come so far.
+        let _left_over = fs::remove_file(&beside);
+        Self::open(&beside)
+    }
+
+    /// Takes the place of the socket with this name.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn replace(mut self, path: &Path) -> io::Result<Self> {
+        fs::rename(&self.file.0, path)?;
+        self.file.0 = path.to_owned();
+        Ok(self)
+    }
+
     /// Serves until told to stop.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_core::Time;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -70,6 +70,24 @@ impl Connection {
             written: 0,
             write_armed: false,
         }
+    }
+
+    /// Wraps a stream that another process used, with what that one had still to write.
+    #[must_use]
+    pub(super) fn resume(stream: TcpStream, unsent: Bytes) -> Self {
+        let mut connection = Self::new(stream);
+        if !unsent.is_empty() {
+            connection.push(unsent, None);
+        }
+        connection
+    }
+
+    /// What is still to be written, for another process.
+    #[must_use]
+    pub(super) fn unsent(&self) -> Bytes {
+        let mut unsent = BytesMut::with_capacity(self.queued);
+        self.queue.iter().for_each(|bytes| unsent.extend_from_slice(bytes));
+        unsent.freeze()
     }
 
     /// The stream, to wait for it.

@@ -57,6 +57,8 @@ pub struct PeerCounters {
     pub stale_swept: BTreeMap<&'static str, u64>,
     /// How long the last End-of-RIB of a family came after the session.
     pub end_of_rib_millis: BTreeMap<Family, u64>,
+    /// For how long nobody read or wrote when the session was taken over from another process.
+    pub handover_pause: Option<Duration>,
 }
 
 impl InstanceCounters {
@@ -118,6 +120,11 @@ impl InstanceCounters {
             | EventKind::SlowPeerOver { .. }
             | EventKind::RefreshRequested { .. } => {}
         }
+    }
+
+    /// Notes that a session was taken over from another process.
+    pub fn taken_over(&mut self, peer: PeerId, pause: Duration) {
+        Arc::make_mut(self.peers.entry(peer).or_default()).handover_pause = Some(pause);
     }
 
     /// Forgets peers that are gone.

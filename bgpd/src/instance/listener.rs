@@ -193,6 +193,44 @@ impl Listeners {
         }
     }
 
+    /// The sockets of another process, which have their keys. `locked_out` are neighbours whose keys they do not have.
+    pub fn take_over(
+        wanted: &[SocketAddr],
+        speaker: &SpeakerConfig,
+        sockets: BTreeMap<SocketAddr, TcpListener>,
+        locked_out: Vec<(IpNet, String)>,
+        now: Instant,
+    ) -> Self {
+        let sockets = sockets.into_iter();
+        let open = sockets.map(|(address, socket)| Listener { address, socket: Arc::new(socket) }).collect();
+        Self {
+            wanted: wanted.to_vec(),
+            open,
+            keys: keys(speaker),
+            unprotected: locked_out.into_iter().collect(),
+            // What it had not could be opened is tried again.
+            retry_at: Some(now),
+            failures: Vec::new(),
+        }
+    }
+
+    /// The open sockets, for another process.
+    pub fn sockets(&self) -> impl Iterator<Item = (SocketAddr, &TcpListener)> {
+        self.open.iter().map(|listener| (listener.address, &*listener.socket))
+    }
+
+    /// The open sockets.
+    #[must_use]
+    pub fn all(&self) -> Vec<Listener> {
+        self.open.clone()
+    }
+
+    /// Neighbours from which nothing is accepted because their key could not be set, and why.
+    #[must_use]
+    pub fn all_locked_out(&self) -> Vec<(IpNet, String)> {
+        self.unprotected.iter().map(|(net, why)| (*net, why.clone())).collect()
+    }
+
     /// Tries sockets that could not be opened before. Returns those that could now.
     pub fn retry(&mut self, now: Instant) -> Vec<Listener> {
         if self.retry_at.is_some_and(|at| at <= now) { self.open_missing(now) } else { Vec::new() }

@@ -21,13 +21,17 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use arc_swap::ArcSwap;
+use bgp_core::config::SpeakerConfig;
 use bgp_core::{Command, CommandRefusal, ConfigChange, Speaker};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::config::resolve::InstanceConfig;
 pub use crate::instance::listener::ListenFailure;
+use crate::handover::give::Gone;
+use crate::handover::parcel::FrozenInstance;
 use crate::instance::owner::Owner;
+pub use crate::instance::owner::{Freeze, TakenSession};
 use crate::instance::snapshot::{InstanceSnapshot, Publisher};
 use crate::sockopt::TcpState;
 
@@ -59,6 +63,8 @@ pub enum Request {
     },
     /// All owners that had routes here before a restart have given them again.
     IntentComplete,
+    /// Stop for a moment, or for good: another process takes over.
+    Freeze(Freeze),
     /// End.
     Stop(StopMode),
 }
@@ -171,6 +177,19 @@ impl InstanceHandle {
         self.send(Request::Stop(mode)).await
     }
 
+    /// Hands the instance over to another process. Gives back what it is, or why not.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn freeze(
+        &self,
+        verdict: oneshot::Receiver<Gone>,
+    ) -> Result<Result<FrozenInstance, String>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Freeze(Freeze { reply, verdict })).await?;
+        answer.await.map_err(|_dropped| Stopped)
+    }
+
     async fn send(&self, request: Request) -> Result<(), Stopped> {
         self.requests.send(request).await.map_err(|_closed| Stopped)
     }
@@ -198,19 +217,59 @@ impl RunningInstance {
         clock: Clock,
         restarting: bool,
     ) -> std::io::Result<(Self, Ended)> {
-        let name = Arc::clone(&config.speaker.name);
+        Self::spawn(&config.speaker.clone(), clock, async move |publisher, mailbox| {
+            Owner::new(config, seed, clock, publisher, restarting).run(mailbox).await;
+        })
+    }
+
+    /// Builds an instance from what another process handed over. It does nothing before [`Prepared::go`].
+    ///
+    /// # Errors
+    /// The system's, if it gives no thread or no event queue.
+    pub fn take_over(
+        config: InstanceConfig,
+        seed: u64,
+        clock: Clock,
+        frozen: FrozenInstance,
+    ) -> std::io::Result<Prepared> {
+        let (say_ready, ready) = oneshot::channel();
+        let (go, wait) = oneshot::channel::<()>();
+        let (report, taken) = oneshot::channel();
+        let frozen_nanos = frozen.frozen_nanos;
+        let speaker = config.speaker.clone();
+        let body = async move |publisher, mailbox| {
+            let mut owner = match Owner::take_over(config, seed, clock, publisher, frozen) {
+                Ok(owner) => owner,
+                Err(reason) => {
+                    // Nobody waits for the reason: so be it.
+                    let _gone = say_ready.send(Err(reason));
+                    return;
+                }
+            };
+            // Without anybody who waits, or without a word to go, it is not ours: dropping it closes copies only.
+            if say_ready.send(Ok(())).is_ok() && wait.await.is_ok() {
+                let _gone = report.send(owner.resume(frozen_nanos));
+                owner.run(mailbox).await;
+            }
+        };
+        let (running, ended) = Self::spawn(&speaker, clock, body)?;
+        Ok(Prepared { running, ended, ready, go, taken })
+    }
+
+    fn spawn<Body>(speaker: &SpeakerConfig, clock: Clock, body: Body) -> std::io::Result<(Self, Ended)>
+    where
+        Body: AsyncFnOnce(Publisher, mpsc::Receiver<Request>) + Send + 'static,
+    {
+        let name = Arc::clone(&speaker.name);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let published = Arc::new(ArcSwap::from_pointee(InstanceSnapshot::starting(&config.speaker, &clock)));
+        let published = Arc::new(ArcSwap::from_pointee(InstanceSnapshot::starting(speaker, &clock)));
         let (requests, mailbox) = mpsc::channel(MAILBOX);
         let (end, ended) = oneshot::channel();
         let publisher = Publisher::new(Arc::clone(&published));
         let thread = thread::Builder::new().name(thread_name(&name)).spawn(move || {
             // Dropped, and so resolved, also when a bug unwinds the thread.
             let _end: oneshot::Sender<()> = end;
-            runtime.block_on(async move {
-                let owner = Owner::new(config, seed, clock, publisher, restarting);
-                owner.run(mailbox).await;
-            });
+            runtime.block_on(body(publisher, mailbox));
         })?;
         Ok((Self { handle: InstanceHandle { name, requests, published }, thread }, ended))
     }
@@ -218,6 +277,33 @@ impl RunningInstance {
     /// Waits for the end of the thread. False if it ended by a bug.
     pub async fn join(self) -> bool {
         tokio::task::spawn_blocking(move || self.thread.join().is_ok()).await.unwrap_or(false)
+    }
+}
+
+/// An instance that was handed over, built and not begun. Dropping it gives it back.
+pub struct Prepared {
+    running: RunningInstance,
+    ended: Ended,
+    ready: oneshot::Receiver<Result<(), String>>,
+    go: oneshot::Sender<()>,
+    taken: oneshot::Receiver<Vec<TakenSession>>,
+}
+
+impl Prepared {
+    /// Waits until it is built.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub async fn ready(&mut self) -> Result<(), String> {
+        (&mut self.ready).await.unwrap_or_else(|_dropped| Err("the instance ended by a bug".to_owned()))
+    }
+
+    /// Begins, and says what was taken over.
+    pub async fn go(self) -> (RunningInstance, Ended, Vec<TakenSession>) {
+        let Self { running, ended, ready: _, go, taken } = self;
+        // If it has ended, that is noticed like the end of any other.
+        let _ended = go.send(());
+        (running, ended, taken.await.unwrap_or_default())
     }
 }
 

@@ -8,6 +8,8 @@
 //! connection holds more than [`SEND_QUEUE_LEN`] octets of UPDATEs; one turn of the loop does a bounded amount of work, so
 //! that timers and requests are never starved.
 
+mod handover;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +25,8 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+
+pub use self::handover::{Freeze, TakenSession};
 
 use crate::clock::Clock;
 use crate::config::resolve::InstanceConfig;
@@ -72,6 +76,8 @@ pub(super) struct Owner {
     /// The log has not said yet that the restart is over.
     restarting: bool,
     started: Instant,
+    /// Another process wants to take over.
+    freeze: Option<Freeze>,
     more: bool,
 }
 
@@ -101,6 +107,7 @@ impl Owner {
             counters: InstanceCounters::default(),
             publisher,
             stopping: None,
+            freeze: None,
             more: false,
         };
         if restarting {
@@ -128,6 +135,9 @@ impl Owner {
                 Some(event) = self.io.next() => self.handle_io(event),
                 // Yields to the kernel's news, which a future that is always ready would not.
                 () = tokio::task::yield_now(), if self.more => {}
+            }
+            if let Some(freeze) = self.freeze.take() {
+                self.freeze(freeze).await;
             }
             // What a peer said in time counts before its hold timer does.
             self.take_ready_io();
@@ -162,6 +172,7 @@ impl Owner {
                 let _gone = reply.send(self.speaker.handle_command(command, self.clock.now()));
             }
             Request::IntentComplete => self.speaker.handle_intent_complete(self.clock.now()),
+            Request::Freeze(freeze) => self.freeze = Some(freeze),
             Request::Stop(mode) => self.stop(mode),
         }
         self.publisher.mark_urgent();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rutter_api::control::IntentSummary;
 use rutter_api::intent::{Instance, Intent};
 
+use crate::handover::parcel::HeldIntent;
 use crate::intents::Owner;
 use crate::intents::merge::{Merged, merge};
 use crate::state::{SavedIntent, epoch_millis};
@@ -42,6 +43,24 @@ impl IntentStore {
         let Intent { hold_seconds, instances } = intent;
         let instances = instances.into_iter().map(Arc::new).collect();
         // A hold time beyond the clock's range never ends.
+        let expires = left.and_then(|left| now.checked_add(left));
+        self.owners.insert(owner, Held { hold_seconds, instances, put_at: now, expires });
+    }
+
+    /// What all owners want, for the process that takes over.
+    #[must_use]
+    pub fn held(&self, now: Instant) -> BTreeMap<String, HeldIntent> {
+        let held = |held: &Held| HeldIntent {
+            hold_seconds: held.hold_seconds,
+            left: held.expires.map(|at| at.saturating_duration_since(now)),
+            instances: held.instances.clone(),
+        };
+        self.owners.iter().map(|(owner, intent)| (owner.to_string(), held(intent))).collect()
+    }
+
+    /// Takes over what another process held.
+    pub fn take_over(&mut self, owner: Owner, held: HeldIntent, now: Instant) {
+        let HeldIntent { hold_seconds, left, instances } = held;
         let expires = left.and_then(|left| now.checked_add(left));
         self.owners.insert(owner, Held { hold_seconds, instances, put_at: now, expires });
     }
