@@ -5,6 +5,7 @@
 mod api;
 mod config_errors;
 mod fixture;
+mod handover;
 mod operating;
 mod plan;
 mod reload;

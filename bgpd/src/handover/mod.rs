@@ -63,16 +63,11 @@ enum Want {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Answer {
     /// Everything follows, in this format.
-    Follows {
-        format: u32,
-        version: String,
-    },
+    Follows { format: u32, version: String },
     /// It will end by itself.
     Leaves,
     /// No, and why. It goes on.
-    Refused {
-        reason: String,
-    },
+    Refused { reason: String },
 }
 
 /// Where the running bgpd can be asked, given where its API is.

@@ -27,9 +27,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::config::resolve::InstanceConfig;
-pub use crate::instance::listener::ListenFailure;
 use crate::handover::give::Gone;
 use crate::handover::parcel::FrozenInstance;
+pub use crate::instance::listener::ListenFailure;
 use crate::instance::owner::Owner;
 pub use crate::instance::owner::{Freeze, TakenSession};
 use crate::instance::snapshot::{InstanceSnapshot, Publisher};

@@ -41,7 +41,8 @@ impl Supervisor {
                 verdicts.push(gone);
                 let handle = one.running.handle.clone();
                 async move {
-                    let frozen = handle.freeze(verdict).await.unwrap_or_else(|stopped| Err(stopped.to_string()));
+                    let frozen =
+                        handle.freeze(verdict).await.unwrap_or_else(|stopped| Err(stopped.to_string()));
                     frozen.map_err(|reason| format!("instance {}: {reason}", handle.name()))
                 }
             })
@@ -98,7 +99,8 @@ impl TakenOver {
             let name = one.name.clone();
             let wrong = |what: String| format!("instance {name}: {what}");
             let intent = merged.remove(&name).ok_or_else(|| wrong("nobody wants it".to_owned()))?;
-            let config = resolve(&intent, common.hostname.as_deref()).map_err(|error| wrong(error.to_string()))?;
+            let config =
+                resolve(&intent, common.hostname.as_deref()).map_err(|error| wrong(error.to_string()))?;
             let seed = RandomState::new().build_hasher().finish();
             let prepared = RunningInstance::take_over(config, seed, clock, one)
                 .map_err(|error| wrong(error.to_string()))?;
@@ -139,7 +141,8 @@ impl TakenOver {
             beat_at: Instant::now() + HEARTBEAT,
         };
         // All at once: while one is waited for, the others' sessions stand still.
-        let begun = instances.into_iter().map(async |(name, (intent, prepared))| (name, intent, prepared.go().await));
+        let begun =
+            instances.into_iter().map(async |(name, (intent, prepared))| (name, intent, prepared.go().await));
         let mut taken = Vec::new();
         for (name, intent, (running, ended, sessions)) in join_all(begun).await {
             taken.extend(sessions.into_iter().map(|session| (name.clone(), session)));
