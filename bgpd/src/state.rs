@@ -73,8 +73,8 @@ pub struct RestoredIntent {
 struct SavedInstance {
     local_asn: u32,
     router_id: std::net::Ipv4Addr,
-    /// Restart Time by the name of the peer; only peers with graceful restart.
-    peers: BTreeMap<String, u16>,
+    /// For how many seconds which peer keeps our routes, by its name; only peers with graceful restart.
+    peers: BTreeMap<String, u32>,
 }
 
 impl SavedInstance {
@@ -84,7 +84,7 @@ impl SavedInstance {
             local_asn: instance.local_asn,
             router_id: instance.router_id,
             peers: peers
-                .filter_map(|peer| Some((peer.name.clone(), peer.graceful_restart?.restart_seconds)))
+                .filter_map(|peer| Some((peer.name.clone(), peer.graceful_restart?.kept_seconds())))
                 .collect(),
         }
     }
@@ -154,7 +154,7 @@ impl Earlier {
     pub fn continues(&mut self, instance: &Instance) -> bool {
         let age = self.alive_at.and_then(|at| at.elapsed().ok());
         self.instances.remove(&instance.name).zip(age).is_some_and(|(before, age)| {
-            let waits = |seconds: &u16| age <= Duration::from_secs((*seconds).into());
+            let waits = |seconds: &u32| age <= Duration::from_secs((*seconds).into());
             let same = (before.local_asn, before.router_id) == (instance.local_asn, instance.router_id);
             same && before.peers.values().any(waits)
         })

@@ -8,8 +8,6 @@ mod changes;
 mod handover;
 mod plan;
 
-pub(crate) use plan::plan_files;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -38,6 +36,7 @@ const MAILBOX: usize = 16;
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 pub use self::handover::TakenOver;
+pub(crate) use self::plan::plan_files;
 
 /// Running instances by name, as everybody may see them.
 pub type Directory = BTreeMap<String, InstanceHandle>;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 
+use super::burst::Burst;
 use super::{Arc, ArcSwap, BTreeSet, BuildHasher, Clock, Directory, Earlier, FuturesUnordered, HEARTBEAT};
 use super::{Hasher, Instance, Instant, IntentStore, Keeper, MAILBOX, Order, Owner, RandomState};
 use super::{Supervisor, SupervisorHandle, mpsc, oneshot, resolve};
@@ -32,6 +33,8 @@ impl Supervisor {
         verdict: oneshot::Receiver<Gone>,
         reply: oneshot::Sender<Result<FrozenProcess, String>>,
     ) {
+        // What waits for company is applied now: instances have to run what the intents say.
+        self.flush().await;
         let mut verdicts = Vec::new();
         let asked: Vec<_> = self
             .followed
@@ -139,6 +142,7 @@ impl TakenOver {
             crashed: BTreeSet::new(),
             keeper,
             beat_at: Instant::now() + HEARTBEAT,
+            burst: Burst::default(),
         };
         // All at once: while one is waited for, the others' sessions stand still.
         let begun =

@@ -128,6 +128,7 @@ impl Owner {
             counters: InstanceCounters::default(),
             publisher,
             stopping: None,
+            started: Instant::now(),
             freeze: None,
             more: false,
         })
