@@ -175,6 +175,11 @@ impl Paths {
     /// Puts a path in, under the number of the one it replaces or else the lowest that is free, and gives that one back.
     /// None of both if there is no room.
     pub(super) fn insert(&mut self, mut path: Path) -> Inserted {
+        if matches!(self, Self::None) {
+            path.number = UNNUMBERED + 1;
+            *self = Self::One(path);
+            return Inserted::New;
+        }
         let key = path.key();
         if let Some(place) = self.as_mut_slice().iter_mut().find(|other| other.key() == key) {
             path.number = place.number;
@@ -184,7 +189,6 @@ impl Paths {
         let Some(number) = self.free_number().filter(|_| !crowded) else { return Inserted::NoRoom };
         path.number = number;
         *self = match std::mem::take(self) {
-            Self::None => Self::One(path),
             Self::One(other) if other.key() < key => Self::Many(Box::new([other, path])),
             Self::One(other) => Self::Many(Box::new([path, other])),
             Self::Many(paths) => {

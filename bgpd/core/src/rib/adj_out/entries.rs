@@ -107,6 +107,27 @@ impl Entries {
         }
     }
 
+    /// Marks a destination dirty, and says whether it was vacant. None: it was dirty already.
+    #[inline]
+    pub(super) fn mark(&mut self, destination: DestId) -> Option<bool> {
+        let Self::One(entries) = self else { return self.mark_paths(destination) };
+        let Some(entry) = entries.get_mut(destination) else {
+            entries.set(destination, Entry { staged: DIRTY, ..Entry::default() });
+            return Some(true);
+        };
+        let vacant = entry.is_vacant();
+        (std::mem::replace(&mut entry.staged, DIRTY) != DIRTY).then_some(vacant)
+    }
+
+    fn mark_paths(&mut self, destination: DestId) -> Option<bool> {
+        let (slot, vacant) = (Slot::of(destination), self.is_vacant(destination));
+        let entry = self.get(slot);
+        (entry.staged != DIRTY).then(|| {
+            self.set(slot, Entry { staged: DIRTY, ..entry });
+            vacant
+        })
+    }
+
     /// Whether there is nothing to remember about a destination.
     #[inline]
     pub(super) fn is_vacant(&self, destination: DestId) -> bool {

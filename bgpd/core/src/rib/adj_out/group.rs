@@ -123,15 +123,10 @@ impl Group {
     /// A destination changed: its best path, or any of them in a group that sends several.
     #[inline]
     pub(super) fn mark(&mut self, table: &mut Table, destination: DestId) {
-        let slot = Slot::of(destination);
-        let entry = self.entries.get(slot);
-        if entry.staged == DIRTY {
-            return;
-        }
-        if self.entries.is_vacant(destination) {
+        let Some(was_vacant) = self.entries.mark(destination) else { return };
+        if was_vacant {
             table.pin(destination);
         }
-        self.entries.set(slot, Entry { staged: DIRTY, ..entry });
         self.dirty.push_back(destination);
     }
 
