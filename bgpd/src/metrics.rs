@@ -277,6 +277,16 @@ impl Scrape {
             );
         }
         self.restarts(&labels, instance, peer);
+        let with_outcome = extend(names, ["outcome"]);
+        for (outcome, count) in &peer.counters.refreshes {
+            self.counter(
+                "bgpd_route_refreshes_total",
+                "ROUTE-REFRESHes from the peer (RFC 2918, RFC 7313), by what became of them",
+                &with_outcome,
+                &labels.with([outcome]),
+                *count,
+            );
+        }
         let with_disposition = extend(names, ["disposition"]);
         for (disposition, count) in [
             ("treat-as-withdraw", peer.counters.updates_withdrawn),

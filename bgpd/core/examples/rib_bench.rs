@@ -256,6 +256,7 @@ fn peer(number: u32) -> PeerParams {
         families: FamilySet::IPV4_UNICAST,
         encode: EncodeContext::new(),
         paths_sent: None,
+        enhanced_refresh: false,
         import: None,
         export: None,
         route_reflector_client: false,

@@ -294,6 +294,49 @@ pub enum CommandRefusal {
     FamilyNotNegotiated(Family),
 }
 
+/// What ended a refresh.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum RefreshEnd {
+    /// The peer said so (EoRR).
+    Marker,
+    /// The peer said nothing for too long.
+    Timeout,
+}
+
+/// Why a ROUTE-REFRESH was ignored.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefreshFault {
+    /// Of a family that is not on the session.
+    #[error("the family was not negotiated")]
+    FamilyNotNegotiated,
+    /// A marker, or an unknown subtype.
+    #[error("enhanced route refresh was not negotiated")]
+    NotNegotiated,
+    /// RFC 7313 §5.
+    #[error("the subtype is unknown")]
+    UnknownSubtype,
+    /// RFC 7313 §4.2: a peer that can restart sends End-of-RIB first.
+    #[error("a refresh began before End-of-RIB")]
+    BeforeEndOfRib,
+    /// An end without a beginning.
+    #[error("no refresh had begun")]
+    WithoutBegin,
+}
+
+impl RefreshFault {
+    /// The variant's name, for logs and metric labels.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::FamilyNotNegotiated => "family-not-negotiated",
+            Self::NotNegotiated => "not-negotiated",
+            Self::UnknownSubtype => "unknown-subtype",
+            Self::BeforeEndOfRib => "before-end-of-rib",
+            Self::WithoutBegin => "without-begin",
+        }
+    }
+}
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -397,5 +440,30 @@ pub enum EventKind {
     RefreshRequested {
         /// In which family.
         family: Family,
+    },
+    /// The peer begins to send its routes again (RFC 7313): those it had sent are stale until it does.
+    RefreshBegan {
+        /// In which family.
+        family: Family,
+        /// How many.
+        routes: u32,
+    },
+    /// The peer has sent its routes again, or took too long: those it did not send are gone.
+    RefreshOver {
+        /// In which family.
+        family: Family,
+        /// How many were not sent again.
+        routes: u32,
+        /// What ended it.
+        end: RefreshEnd,
+    },
+    /// A ROUTE-REFRESH meant nothing.
+    RefreshIgnored {
+        /// Its family.
+        family: Family,
+        /// Its subtype.
+        subtype: u8,
+        /// Why.
+        fault: RefreshFault,
     },
 }

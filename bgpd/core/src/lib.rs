@@ -37,7 +37,7 @@ pub use bgp_wire as wire;
 
 pub use event::{
     AcceptRefusal, Action, CloseReason, Command, CommandRefusal, Connect, Endpoints, Event, EventKind,
-    SEND_QUEUE_LEN, Transmit,
+    RefreshEnd, RefreshFault, SEND_QUEUE_LEN, Transmit,
 };
 pub use gr::helper::SweepCause;
 pub use ids::{ConnId, PeerId};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_core::{Event, EventKind, PeerId, State};
+use bgp_core::{Event, EventKind, PeerId, RefreshEnd, State};
 use bgp_wire::{Family, Notification};
 
 use crate::instance::lateness::Lateness;
@@ -59,6 +59,14 @@ pub struct PeerCounters {
     pub end_of_rib_millis: BTreeMap<Family, u64>,
     /// For how long nobody read or wrote when the session was taken over from another process.
     pub handover_pause: Option<Duration>,
+    /// Refreshes that the peer asked for, ended or should not have sent, by what they were.
+    pub refreshes: BTreeMap<&'static str, u64>,
+}
+
+impl PeerCounters {
+    fn count_refresh(&mut self, outcome: &'static str) {
+        *self.refreshes.entry(outcome).or_default() += 1;
+    }
 }
 
 impl InstanceCounters {
@@ -116,9 +124,11 @@ impl InstanceCounters {
             EventKind::StaleSwept { routes, cause, .. } => {
                 *counters.stale_swept.entry(cause.label()).or_default() += u64::from(*routes);
             }
-            EventKind::SlowPeer { .. }
-            | EventKind::SlowPeerOver { .. }
-            | EventKind::RefreshRequested { .. } => {}
+            EventKind::SlowPeer { .. } | EventKind::SlowPeerOver { .. } | EventKind::RefreshBegan { .. } => {}
+            EventKind::RefreshRequested { .. } => counters.count_refresh("requested"),
+            EventKind::RefreshOver { end: RefreshEnd::Marker, .. } => counters.count_refresh("completed"),
+            EventKind::RefreshOver { end: RefreshEnd::Timeout, .. } => counters.count_refresh("timed-out"),
+            EventKind::RefreshIgnored { fault, .. } => counters.count_refresh(fault.label()),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use bgp_core::{Event, EventKind, Speaker};
+use bgp_core::{Event, EventKind, RefreshEnd, Speaker};
 
 use crate::instance::counters::state_label;
 
@@ -103,6 +103,19 @@ pub(super) fn record(speaker: &Speaker, event: &Event, gone: Option<IpAddr>) {
         }
         EventKind::RefreshRequested { family } => {
             tracing::info!(instance, peer, address, %family, "the peer asked for our routes again");
+        }
+        EventKind::RefreshBegan { family, routes } => {
+            tracing::debug!(instance, peer, address, %family, routes, "the peer begins to send its routes again");
+        }
+        EventKind::RefreshOver { family, routes, end: RefreshEnd::Marker } => {
+            tracing::info!(instance, peer, address, %family, routes, "the peer sent its routes again; those it did not send are removed");
+        }
+        EventKind::RefreshOver { family, routes, end: RefreshEnd::Timeout } => {
+            tracing::warn!(instance, peer, address, %family, routes, "the peer began to send its routes again and did not say that it is done; those it did not send are removed");
+        }
+        EventKind::RefreshIgnored { family, subtype, fault } => {
+            let reason = fault.label();
+            tracing::warn!(instance, peer, address, %family, subtype, reason, "ROUTE-REFRESH ignored: {fault}");
         }
     }
 }

@@ -41,6 +41,8 @@ pub(crate) enum RouteKind {
     Queued(Family),
     /// End-of-RIB of this family is still to be sent to the peer.
     EndOfRibDue(Family),
+    /// The end of a refresh of this family (RFC 7313) is still to be sent to the peer.
+    RefreshEndDue(Family),
 }
 
 /// Some routes of one peer.
@@ -65,6 +67,7 @@ const SENT: u8 = 3;
 const OUTDATED: u8 = 4;
 const QUEUED: u8 = 5;
 const END_OF_RIB: u8 = 6;
+const REFRESH_END: u8 = 7;
 const STALE: u8 = 1;
 const LONG_LIVED: u8 = 2;
 const IPV6: u8 = 4;
@@ -87,6 +90,7 @@ impl RouteFrame {
             RouteKind::Outdated => (OUTDATED, 0, Time::ZERO),
             RouteKind::Queued(of) => (QUEUED, family(of), Time::ZERO),
             RouteKind::EndOfRibDue(of) => (END_OF_RIB, family(of), Time::ZERO),
+            RouteKind::RefreshEndDue(of) => (REFRESH_END, family(of), Time::ZERO),
         };
         out.put_u8(kind);
         out.put_u8(flags);
@@ -126,6 +130,7 @@ impl RouteFrame {
             OUTDATED => RouteKind::Outdated,
             QUEUED => RouteKind::Queued(family),
             END_OF_RIB => RouteKind::EndOfRibDue(family),
+            REFRESH_END => RouteKind::RefreshEndDue(family),
             other => return Err(BadFrame(other)),
         };
         Ok(Self { peer, kind, numbers, message: bytes })
@@ -156,6 +161,7 @@ mod tests {
             RouteKind::Sent { at },
             RouteKind::Outdated,
             RouteKind::Queued(Family::IPV6_UNICAST),
+            RouteKind::RefreshEndDue(Family::IPV6_UNICAST),
             RouteKind::EndOfRibDue(Family::IPV4_UNICAST),
         ];
         for kind in kinds {

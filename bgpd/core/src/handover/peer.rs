@@ -18,6 +18,7 @@ use crate::session::backoff::Backoff;
 use crate::session::collision::Side;
 use crate::session::connection::Conn;
 use crate::session::history::History;
+use crate::session::refresh::Refreshes;
 use crate::session::shared::Shared;
 use crate::session::timers::ConnTimers;
 use crate::session::{Peer, Run, State};
@@ -60,6 +61,7 @@ pub(crate) struct PeerState {
     end_of_rib: FamilySet,
     helper: Helper,
     refresh_pending: FamilySet,
+    refreshes: Refreshes,
 }
 
 /// Our addresses towards a peer whose routes are kept.
@@ -70,6 +72,8 @@ pub(crate) struct Ends {
     pub(crate) link_local: Option<Ipv6Addr>,
     /// Families of which stale routes are kept.
     pub(crate) kept: FamilySet,
+    /// Families that the peer is sending again.
+    pub(crate) refreshing: FamilySet,
 }
 
 /// The connection of an Established session.
@@ -130,6 +134,7 @@ impl Peer {
             end_of_rib,
             helper,
             refresh_pending,
+            refreshes,
         } = self;
         PeerState {
             id: *id,
@@ -161,6 +166,7 @@ impl Peer {
             end_of_rib: *end_of_rib,
             helper: helper.clone(),
             refresh_pending: *refresh_pending,
+            refreshes: refreshes.clone(),
         }
     }
 
@@ -204,6 +210,7 @@ impl Peer {
         self.end_of_rib = state.end_of_rib;
         self.helper = state.helper;
         self.refresh_pending = state.refresh_pending;
+        self.refreshes = state.refreshes;
         self.history.record_order(now, Order::HandedOver);
         if let Some(conn) = state.conn {
             self.import_conn(conn, state.ends, shared);
@@ -212,7 +219,7 @@ impl Peer {
                 let nowhere =
                     Endpoints::new((Ipv4Addr::UNSPECIFIED, 0).into(), (self.config.address, 0).into());
                 let params = self.params(&negotiated, ends.over(nowhere), shared);
-                shared.rib.resume_peer(self.id, params, false, ends.kept);
+                shared.rib.resume_peer(self.id, params, false, (ends.kept, ends.refreshing));
             }
             if state.state != State::Idle {
                 self.since = now;
@@ -224,7 +231,8 @@ impl Peer {
     fn import_conn(&mut self, state: ConnState, ends: Option<Ends>, shared: &mut Shared) {
         let params = self.params(&state.negotiated, state.endpoints, shared);
         let kind = params.kind;
-        shared.rib.resume_peer(self.id, params, true, ends.map_or(FamilySet::EMPTY, |ends| ends.kept));
+        let stale = ends.map(|ends| (ends.kept, ends.refreshing)).unwrap_or_default();
+        shared.rib.resume_peer(self.id, params, true, stale);
         let mut conn = Conn::new(state.id, Some(state.endpoints));
         conn.agree(state.negotiated, kind);
         conn.timers = state.timers;
@@ -239,7 +247,7 @@ impl Peer {
 
 impl Ends {
     fn over(self, endpoints: Endpoints) -> Endpoints {
-        let Self { local_v4, local_v6, link_local, kept: _ } = self;
+        let Self { local_v4, local_v6, link_local, kept: _, refreshing: _ } = self;
         Endpoints { local_v4, local_v6, link_local, ..endpoints }
     }
 }

@@ -13,7 +13,7 @@ use super::decision::select;
 use super::interner::AttrId;
 use super::loc::{FamilyRib, Judges, contenders};
 use super::path::{LOCAL, Paths, Standing, UNNUMBERED};
-use super::peer::{Gone, PathCounters};
+use super::peer::{Gone, PathCounters, Peer};
 use super::{Rib, family_index};
 
 type Counts<K> = HashMap<K, u32, FixedState>;
@@ -66,7 +66,9 @@ impl Rib {
                 if path.stale.is_long_lived() && !resort {
                     return Err(format!("{prefix} has a long-lived path that is no last resort: {path:?}"));
                 }
-                if path.stale.is_stale() && source.is_none_or(|peer| !peer.kept.contains(rib.family)) {
+                let may_be_stale =
+                    |peer: &Peer| peer.kept.contains(rib.family) || peer.refreshing.contains(rib.family);
+                if path.stale.is_stale() && !source.is_some_and(may_be_stale) {
                     return Err(format!(
                         "{prefix} has a stale path from {:?}, of which none are kept",
                         path.peer
@@ -90,6 +92,9 @@ impl Rib {
             ));
         }
         for (id, peer) in &self.peers {
+            if peer.refreshing.contains(rib.family) && (!peer.up || peer.kept.contains(rib.family)) {
+                return Err(format!("{id:?} refreshes {} and is down or restarts", rib.family));
+            }
             let counters = peer.counters.get(family_index(rib.family)).copied().unwrap_or_default();
             let real = counted.get(id).copied().unwrap_or_default();
             if counters != real {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use bgp_wire::{
     AttributeBlock, EncodeError, Family, FamilySet, Message, PathAttributes, PeerKind, Prefixes, Update,
-    encode_end_of_rib, encode_reach_paths, encode_unreach_paths, peek_frame,
+    encode_reach_paths, encode_unreach_paths, peek_frame,
 };
 use bytes::{Bytes, BytesMut};
 use ipnet::IpNet;
@@ -22,7 +22,7 @@ use crate::handover::frame::{RouteFrame, RouteKind, decode_context, encode_conte
 use crate::handover::peer::Ends;
 use crate::time::Time;
 
-use super::adj_out::{GroupKey, SentEntry};
+use super::adj_out::{GroupKey, Owed, SentEntry};
 use super::interner::AttrId;
 use super::loc::FamilyRib;
 use super::path::{LOCAL, Path, PathKey, PathNumber, Staleness};
@@ -58,6 +58,7 @@ impl Rib {
             local_v6: state.params.local_address_v6,
             link_local: state.params.link_local,
             kept: state.kept,
+            refreshing: state.refreshing,
         })
     }
 
@@ -146,16 +147,13 @@ impl Rib {
         let mut messages = BytesMut::new();
         write_unreach(&mut messages, rib.family, &outdated)?;
         push(RouteKind::Outdated, messages);
-        let (waiting, end_of_rib_due) = rib.groups.waiting(peer);
-        for message in waiting {
-            let kind = RouteKind::Queued(rib.family);
+        for owed in rib.groups.waiting(peer) {
+            let (kind, message) = match owed {
+                Owed::Message(message) => (RouteKind::Queued(rib.family), message),
+                Owed::EndOfRib => (RouteKind::EndOfRibDue(rib.family), Bytes::new()),
+                Owed::RefreshEnd => (RouteKind::RefreshEndDue(rib.family), Bytes::new()),
+            };
             frames.push(RouteFrame { peer, kind, numbers: Vec::new(), message });
-        }
-        if end_of_rib_due {
-            let mut message = BytesMut::new();
-            encode_end_of_rib(&mut message, rib.family)?;
-            let kind = RouteKind::EndOfRibDue(rib.family);
-            frames.push(RouteFrame { peer, kind, numbers: Vec::new(), message: message.freeze() });
         }
         Ok(())
     }
@@ -175,12 +173,20 @@ impl Rib {
         encode_reach_paths(out, &block, family, &next_hop, paths.iter().copied(), &context).map(drop)
     }
 
-    /// A peer of the process before, with a session (`up`) or awaited. Its routes follow.
-    pub(crate) fn resume_peer(&mut self, peer: PeerId, params: PeerParams, up: bool, kept: FamilySet) {
+    /// A peer of the process before, with a session (`up`) or awaited, and the families in which it has stale routes: those
+    /// it had before it went, those it sends again. Its routes follow.
+    pub(crate) fn resume_peer(
+        &mut self,
+        peer: PeerId,
+        params: PeerParams,
+        up: bool,
+        (kept, refreshing): (FamilySet, FamilySet),
+    ) {
         let import = params.import.as_ref().map(|policy| self.compile(policy));
         let export = params.export.as_ref().map(|policy| self.compile(policy));
         let counters = Default::default();
-        self.peers.insert(peer, Peer { params, up, kept, import, export, counters, next_family: 0 });
+        self.peers
+            .insert(peer, Peer { params, up, kept, refreshing, import, export, counters, next_family: 0 });
     }
 
     /// Takes in what [`Rib::export`] gave.
@@ -192,8 +198,9 @@ impl Rib {
         let of = peer.get();
         let fail = |fault: String| ImportError::Routes { peer: of, fault };
         match kind {
-            RouteKind::Queued(family) => return self.resume_member(peer, family, Some(message)),
-            RouteKind::EndOfRibDue(family) => return self.resume_member(peer, family, None),
+            RouteKind::Queued(family) => return self.resume_member(peer, family, Owed::Message(message)),
+            RouteKind::EndOfRibDue(family) => return self.resume_member(peer, family, Owed::EndOfRib),
+            RouteKind::RefreshEndDue(family) => return self.resume_member(peer, family, Owed::RefreshEnd),
             _ => {}
         }
         let side = match self.peers.get(&peer) {
@@ -234,7 +241,7 @@ impl Rib {
                     self.resume_sent(peer, unreach.family(), SentEntry::Outdated, unreach.prefixes)?;
                 }
             }
-            RouteKind::Queued(_) | RouteKind::EndOfRibDue(_) => {}
+            RouteKind::Queued(_) | RouteKind::EndOfRibDue(_) | RouteKind::RefreshEndDue(_) => {}
         }
         Ok(())
     }
@@ -324,18 +331,13 @@ impl Rib {
         Ok(())
     }
 
-    /// A message that waits for the peer, or else that End-of-RIB is due to it.
-    fn resume_member(
-        &mut self,
-        peer: PeerId,
-        family: Family,
-        message: Option<Bytes>,
-    ) -> Result<(), ImportError> {
+    /// What the peer is owed beside its routes.
+    fn resume_member(&mut self, peer: PeerId, family: Family, owed: Owed) -> Result<(), ImportError> {
         let state = self.peers.get(&peer).filter(|state| state.up);
         let state = state.ok_or_else(|| ImportError::RoutesUnknown(peer.get()))?;
         let Some(rib) = self.families.get_mut(family_index(family)) else { return Ok(()) };
         rib.groups.resume(peer, GroupKey::new(state, family));
-        rib.groups.resume_waiting(peer, message);
+        rib.groups.resume_waiting(peer, owed);
         Ok(())
     }
 }

@@ -162,7 +162,8 @@ impl Rib {
         let export = params.export.as_ref().map(|policy| self.compile(policy));
         let known = self.peers.remove(&peer);
         let (kept, counters) = known.map(|known| (known.kept, known.counters)).unwrap_or_default();
-        let state = Peer { params, up: true, kept, import, export, counters, next_family: 0 };
+        let refreshing = FamilySet::EMPTY;
+        let state = Peer { params, up: true, kept, refreshing, import, export, counters, next_family: 0 };
         for family in &mut self.families {
             if state.params.families.contains(family.family) {
                 let key = GroupKey::new(&state, family.family);
@@ -247,7 +248,7 @@ impl Rib {
         families.filter_map(|family| self.limit_exceeded(peer, family)).next()
     }
 
-    /// A peer asked for its routes again (RFC 2918).
+    /// A peer asked for its routes again (RFC 2918). It is sent all of them, between markers if it knows them (RFC 7313).
     pub fn refresh_out(&mut self, peer: PeerId, family: Family, now: Time) {
         let Some(family) = self.families.iter_mut().find(|rib| rib.family == family) else { return };
         let mut env = Environment {
@@ -258,7 +259,8 @@ impl Rib {
             config: &self.config,
             now,
         };
-        family.groups.refresh(&mut env, peer);
+        let marked = self.peers.get(&peer).is_some_and(|state| state.params.enhanced_refresh);
+        family.groups.refresh(&mut env, peer, marked);
     }
 
     /// Whether [`Rib::poll_output`] may have something for a peer. End-of-RIB counts. It may turn out to be nothing: a

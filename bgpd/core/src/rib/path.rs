@@ -189,6 +189,7 @@ impl Paths {
         let Some(number) = self.free_number().filter(|_| !crowded) else { return Inserted::NoRoom };
         path.number = number;
         *self = match std::mem::take(self) {
+            Self::None => Self::One(path),
             Self::One(other) if other.key() < key => Self::Many(Box::new([other, path])),
             Self::One(other) => Self::Many(Box::new([path, other])),
             Self::Many(paths) => {

@@ -45,6 +45,8 @@ pub struct PeerParams {
     pub encode: EncodeContext,
     /// Which paths it is sent in families in which it takes several ([`EncodeContext::add_path`]). None: the best one alone.
     pub paths_sent: Option<PathsSent>,
+    /// Both sides mark where a refresh begins and ends (RFC 7313).
+    pub enhanced_refresh: bool,
     /// What is accepted from the peer. None: everything.
     pub import: Option<Arc<Policy>>,
     /// What is sent to the peer. None: everything the protocol allows.
@@ -109,6 +111,8 @@ pub(super) struct Peer {
     pub(super) up: bool,
     /// Families of which stale paths are kept.
     pub(super) kept: FamilySet,
+    /// Families that the peer is sending again: what it has not sent yet is stale (RFC 7313 §4).
+    pub(super) refreshing: FamilySet,
     pub(super) import: Option<Arc<CompiledPolicy>>,
     pub(super) export: Option<Arc<CompiledPolicy>>,
     /// Paths in the Adj-RIB-In per family, in the order of the RIB's families.
@@ -231,6 +235,7 @@ mod tests {
             families: FamilySet::ALL,
             encode: EncodeContext::new(),
             paths_sent: None,
+            enhanced_refresh: false,
             import: None,
             export: None,
             route_reflector_client: false,

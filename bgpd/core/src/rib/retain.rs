@@ -4,6 +4,9 @@
 //! When to keep and when to sweep is decided by the helper machine (`crate::gr`); this is what its decisions do. A stale
 //! path takes part in the decision like any other, so nobody hears of a restart that ends well.
 //!
+//! A peer that sends its routes again without a restart between marks where it begins and ends (RFC 7313): what it had sent
+//! is stale in between. That is told apart by family ([`Peer::refreshing`]), for it says nothing about a restart.
+//!
 //! Invariant: of a peer that is down exactly the stale paths of the kept families are there, and a family that was swept
 //! has none.
 
@@ -63,21 +66,54 @@ impl Rib {
         for rib in &mut self.families {
             rib.groups.leave(&mut rib.table, &mut self.interner, peer);
         }
+        for family in self.refreshing(peer).iter() {
+            // What it had not come to is as good as it was: not a remnant of a restart before this one.
+            self.mark(peer, family, false);
+        }
         for family in FamilySet::ALL.iter() {
             if kept.contains(family) {
                 if !with_stale.contains(family) {
                     self.sweep(peer, family, Swept::Stale);
                 }
-                marked += self.mark_stale(peer, family);
+                marked += self.mark(peer, family, true);
             } else {
                 self.sweep(peer, family, Swept::All);
             }
         }
         if let Some(state) = self.peers.get_mut(&peer) {
             state.kept = kept;
+            state.refreshing = FamilySet::EMPTY;
         }
         self.forget_if_gone(peer);
         marked
+    }
+
+    /// The peer begins to send all its routes of a family again (RFC 7313 §4.2): those it has sent are stale until then.
+    /// Returns how many.
+    pub fn refresh_begins(&mut self, peer: PeerId, family: Family) -> u32 {
+        let Some(state) = self.peers.get_mut(&peer).filter(|state| !state.kept.contains(family)) else {
+            return 0;
+        };
+        state.refreshing.insert(family);
+        self.mark(peer, family, true)
+    }
+
+    /// The peer sent all its routes of a family again: what is stale still goes. Returns how many these were.
+    pub fn refresh_ends(&mut self, peer: PeerId, family: Family) -> u32 {
+        if !self.refreshing(peer).contains(family) {
+            return 0;
+        }
+        let swept = self.sweep(peer, family, Swept::Stale);
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.refreshing = state.refreshing.iter().filter(|other| *other != family).collect();
+        }
+        swept
+    }
+
+    /// The families that a peer is sending again.
+    #[must_use]
+    pub fn refreshing(&self, peer: PeerId) -> FamilySet {
+        self.peers.get(&peer).map_or(FamilySet::EMPTY, |state| state.refreshing)
     }
 
     /// Takes the stale paths of a peer and family out and keeps none any more. Returns how many there were.
@@ -123,24 +159,27 @@ impl Rib {
         }
     }
 
-    fn mark_stale(&mut self, peer: PeerId, family: Family) -> u32 {
+    /// Marks all paths of a peer, or takes the marks off. Returns how many paths there are.
+    fn mark(&mut self, peer: PeerId, family: Family, stale: bool) -> u32 {
         let Some(rib) = self.families.iter_mut().find(|rib| rib.family == family) else { return 0 };
         let counters =
             self.peers.get_mut(&peer).and_then(|state| state.counters.get_mut(family_index(family)));
         let Some(counters) = counters else { return 0 };
-        let mut left = counters.received;
+        // A peer that begins again and again has its paths looked through once.
+        let done = counters.stale == if stale { counters.received } else { 0 };
+        let mut left = if done { 0 } else { counters.received };
         for id in 0..rib.table.end() {
             if left == 0 {
                 break;
             }
             let paths = rib.table.get_mut(id).map(|found| found.paths.as_mut_slice()).unwrap_or_default();
             for path in paths.iter_mut().filter(|path| path.peer == peer) {
-                path.stale = path.stale.max(Staleness::Stale);
+                path.stale = if stale { path.stale.max(Staleness::Stale) } else { Staleness::Fresh };
                 left -= 1;
             }
         }
-        counters.stale = counters.received;
-        counters.stale
+        counters.stale = if stale { counters.received } else { 0 };
+        counters.received
     }
 
     /// Takes paths of a peer out, and stops looking when it has them all.

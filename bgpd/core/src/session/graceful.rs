@@ -112,7 +112,7 @@ impl Peer {
     }
 
     /// While routes were stale they were not counted.
-    fn check_prefix_limit(&mut self, shared: &mut Shared, now: Time) {
+    pub(crate) fn check_prefix_limit(&mut self, shared: &mut Shared, now: Time) {
         let limit = self.config.max_prefixes;
         let exceeded = self.established_side().and_then(|_| shared.rib.set_max_prefixes(self.id, limit));
         if let Some(family) = exceeded {

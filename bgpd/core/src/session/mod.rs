@@ -30,6 +30,7 @@ mod negotiate;
 mod outbound;
 mod peer;
 mod receive;
+pub(crate) mod refresh;
 pub(crate) mod shared;
 pub(crate) mod timers;
 

@@ -10,7 +10,8 @@
 use std::sync::Arc;
 
 use bgp_wire::{
-    AddPath, AddPathMode, Capability, ExtendedNextHop, Family, KEEPALIVE, Notification, Open, RouteRefresh,
+    AddPath, AddPathMode, Capability, ExtendedNextHop, Family, KEEPALIVE, MessageKind, Notification, Open,
+    RouteRefresh,
 };
 use bytes::Bytes;
 
@@ -32,6 +33,7 @@ impl Peer {
         let families = self.config.families;
         let mut capabilities: Vec<_> = families.iter().map(Capability::MultiProtocol).collect();
         capabilities.push(Capability::RouteRefresh);
+        capabilities.push(Capability::EnhancedRouteRefresh);
         if self.config.address.is_ipv6() && families.contains(Family::IPV4_UNICAST) {
             let tuple =
                 ExtendedNextHop { nlri: Family::IPV4_UNICAST, next_hop_afi: Family::IPV6_UNICAST.afi };
@@ -213,7 +215,11 @@ impl Peer {
             next = shared.rib.poll_output(self.id, now);
         }
         let bytes = next?;
-        self.sent.updates += 1;
+        // The markers of a refresh go the way of the routes between them.
+        match bytes.get(18).copied().and_then(MessageKind::from_code) {
+            Some(MessageKind::RouteRefresh) => self.sent.route_refreshes += 1,
+            _ => self.sent.updates += 1,
+        }
         self.count_sent(side, bytes.len(), now);
         // RFC 4271 §4.4: an UPDATE says as much as a KEEPALIVE.
         self.arm_keepalive(side, shared, now);

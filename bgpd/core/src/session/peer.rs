@@ -24,6 +24,7 @@ use crate::session::collision::Side;
 use crate::session::connection::{Conn, Slot};
 use crate::session::fsm::{Effect, Input, Notice, State, transition};
 use crate::session::history::History;
+use crate::session::refresh::Refreshes;
 use crate::session::shared::{Cause, Shared};
 use crate::session::timers::{self, LEFTOVER_HOLD_TIME};
 use crate::time::Time;
@@ -86,6 +87,8 @@ pub(crate) struct Peer {
     pub(crate) helper: Helper,
     /// Families to send again once the RIB has nothing more to send.
     pub(crate) refresh_pending: FamilySet,
+    /// Refreshes that the peer began.
+    pub(crate) refreshes: Refreshes,
 }
 
 impl Peer {
@@ -122,6 +125,7 @@ impl Peer {
             end_of_rib: FamilySet::EMPTY,
             helper: Helper::default(),
             refresh_pending: FamilySet::EMPTY,
+            refreshes: Refreshes::default(),
         }
     }
 
@@ -183,7 +187,8 @@ impl Peer {
 
     /// The earliest deadline of all, those of graceful restart included.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        timers::earliest([self.session_deadline(), self.helper.deadline(), self.forget_at])
+        let helper = self.helper.deadline();
+        timers::earliest([self.session_deadline(), helper, self.refreshes.deadline(), self.forget_at])
     }
 
     /// Puts an input into one slot's state machine and carries out what it asks for.
@@ -274,6 +279,7 @@ impl Peer {
             link_local: endpoints.link_local,
             families: negotiated.families,
             encode: negotiated.encode(),
+            enhanced_refresh: negotiated.enhanced_refresh,
             paths_sent: self.config.add_path.send,
             import: self.config.import.clone(),
             export: self.config.export.clone(),
@@ -297,6 +303,7 @@ impl Peer {
         self.established_count += 1;
         self.end_of_rib = FamilySet::EMPTY;
         self.refresh_pending = FamilySet::EMPTY;
+        self.refreshes = Refreshes::default();
         // The peer may still prefer the other connection: then its OPEN comes soon, and the rule of §6.8 decides.
         if let Some(other) = self.slot_mut(side.other()).conn.as_mut() {
             other.timers.hold = Some(now + LEFTOVER_HOLD_TIME);
@@ -304,6 +311,7 @@ impl Peer {
     }
 
     fn go_down(&mut self, reason: &Reason, shared: &mut Shared, now: Time) {
+        self.refreshes = Refreshes::default();
         self.routes_down(reason, shared, now);
         shared.established.remove(&self.id);
         self.last_uptime = self.established_at.take().map_or(Duration::ZERO, |at| now - at);

@@ -6,10 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_wire::{
-    Family, Message, MessageError, MessageKind, Notification, Open, RefreshSubtype, RouteRefresh, Update,
-    cease,
-};
+use bgp_wire::{Family, Message, MessageError, MessageKind, Notification, Open, Update, cease};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::event::EventKind;
@@ -209,25 +206,6 @@ impl Peer {
         self.stop(&Reason::PrefixLimit { limit }, &notification, shared, now);
     }
 
-    fn handle_refresh(&mut self, side: Side, refresh: RouteRefresh, shared: &mut Shared, now: Time) {
-        let state = self.slot(side).state;
-        if state != State::Established {
-            let reason = unexpected_message(Some(MessageKind::RouteRefresh), state);
-            self.feed(side, Input::RouteRefresh, reason, shared, now);
-            return;
-        }
-        self.feed(side, Input::RouteRefresh, Reason::OpenConfirmed, shared, now);
-        // We do not offer enhanced refresh, so markers have no business here; RFC 7313 §4 has them ignored.
-        let known =
-            self.slot(side).conn.as_ref().is_some_and(|conn| conn.decode.families.contains(refresh.family));
-        if refresh.subtype != RefreshSubtype::Request || !known {
-            return;
-        }
-        self.emit(EventKind::RefreshRequested { family: refresh.family }, shared);
-        // However often a peer asks, its table is sent once more after what is being sent now.
-        self.refresh_pending.insert(refresh.family);
-    }
-
     fn count_received(&mut self, kind: Option<MessageKind>) {
         let counter = match kind {
             Some(MessageKind::Open) => &mut self.received.opens,
@@ -241,7 +219,7 @@ impl Peer {
     }
 }
 
-fn unexpected_message(kind: Option<MessageKind>, state: State) -> Reason {
+pub(crate) fn unexpected_message(kind: Option<MessageKind>, state: State) -> Reason {
     let subcode = match state {
         State::OpenSent => 1,
         State::OpenConfirm => 2,

@@ -57,6 +57,10 @@ impl Speaker {
         if kept != says {
             return Err(format!("stale routes of {kept:?} are kept, the helper says {says:?}"));
         }
+        let (refreshing, says) = (self.shared.rib.refreshing(peer.id), peer.refreshes.families());
+        if refreshing != says {
+            return Err(format!("{refreshing:?} are refreshed, deadlines are set for {says:?}"));
+        }
         let connected = peer.dialed.conn.is_some() || peer.accepted.conn.is_some();
         if peer.run != Run::Enabled && connected {
             return Err(format!("{:?}, and has a connection", peer.run));

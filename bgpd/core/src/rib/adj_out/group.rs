@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bgp_wire::{Family, PathAttributes};
+use bgp_wire::{Family, PathAttributes, RefreshSubtype, RouteRefresh};
 use bytes::{Bytes, BytesMut};
 use ipnet::IpNet;
 
@@ -45,6 +45,8 @@ pub(super) struct Member {
     pub(super) own: u32,
     /// End-of-RIB is still to be sent (RFC 4724 §2).
     pub(super) end_of_rib_due: bool,
+    /// The marker behind a refresh is still to be sent (RFC 7313 §4.1).
+    pub(super) refresh_end_due: bool,
 }
 
 /// A walk over all destinations, instead of marking each of them dirty.
@@ -368,7 +370,8 @@ impl Group {
         }
         let member = self.members.get_mut(&peer)?;
         if !std::mem::take(&mut member.end_of_rib_due) {
-            return None;
+            let end = RouteRefresh { family: self.family, subtype: RefreshSubtype::End };
+            return std::mem::take(&mut member.refresh_end_due).then(|| end.encode());
         }
         let mut message = BytesMut::new();
         // The families of groups are those the codec carries.
@@ -382,6 +385,7 @@ impl Group {
             !member.tail.is_empty()
                 || member.cursor < self.log.end()
                 || member.end_of_rib_due
+                || member.refresh_end_due
                 || !self.is_idle()
         })
     }

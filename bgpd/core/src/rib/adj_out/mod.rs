@@ -30,7 +30,7 @@ mod memo;
 mod resume;
 mod several;
 
-use bgp_wire::Family;
+use bgp_wire::{Family, RefreshSubtype, RouteRefresh};
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -40,13 +40,14 @@ use crate::PeerId;
 
 use self::entries::{CLEAN, STALE, Slot};
 use self::group::{GroupId, Member};
+use self::log::Audience;
 use super::Environment;
 use super::interner::{AttrId, Interner};
 use super::table::{DestId, Table};
 
 pub(super) use self::export::{GroupKey, Refusal};
 pub(super) use self::group::Group;
-pub(super) use self::resume::SentEntry;
+pub(super) use self::resume::{Owed, SentEntry};
 
 /// All update groups of one family.
 #[derive(Debug)]
@@ -162,14 +163,20 @@ impl Groups {
         self.settle(group, peer, member);
     }
 
-    /// A peer wants everything again (RFC 2918).
-    pub(super) fn refresh(&mut self, env: &mut Environment<'_>, peer: PeerId) {
+    /// A peer wants everything again (RFC 2918); `marked`, with a marker before and after it (RFC 7313 §4.1).
+    pub(super) fn refresh(&mut self, env: &mut Environment<'_>, peer: PeerId, marked: bool) {
         self.split_off(env, peer);
         if let Some(position) = self.position_of(peer)
             && let Some(group) = self.list.get_mut(position)
         {
             group.lineage = None;
             group.sweep_all(env.table, true);
+            if marked && let Some(member) = group.members.get_mut(&peer) {
+                // Alone in its group: nobody else hears of it, and what was on its way stays before it.
+                member.refresh_end_due = true;
+                let begin = RouteRefresh { family: group.family, subtype: RefreshSubtype::Begin };
+                group.log.push(begin.encode(), Audience::All, group.members.len());
+            }
         }
     }
 

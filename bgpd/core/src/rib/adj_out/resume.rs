@@ -23,6 +23,17 @@ pub(in crate::rib) enum SentEntry {
     Outdated,
 }
 
+/// What a peer has still to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::rib) enum Owed {
+    /// This, before everything else.
+    Message(Bytes),
+    /// End-of-RIB, after everything else.
+    EndOfRib,
+    /// The end of a refresh, after everything else.
+    RefreshEnd,
+}
+
 impl Groups {
     /// Goes through what a peer was sent: what is on the wire, and what waits for it in a message. Each with its path
     /// number, where the peer takes several paths.
@@ -45,13 +56,15 @@ impl Groups {
         }
     }
 
-    /// The messages that wait for a peer, and whether End-of-RIB is due after them.
-    pub(in crate::rib) fn waiting(&self, peer: PeerId) -> (Vec<Bytes>, bool) {
-        let Some(group) = self.group_of(peer) else { return (Vec::new(), false) };
-        let Some(member) = group.members.get(&peer) else { return (Vec::new(), false) };
-        let mut messages: Vec<Bytes> = member.tail.iter().cloned().collect();
-        messages.extend(group.log.unread(member.cursor, peer));
-        (messages, member.end_of_rib_due)
+    /// What a peer is owed beside what its routes say: messages that wait for it, and the markers after everything.
+    pub(in crate::rib) fn waiting(&self, peer: PeerId) -> Vec<Owed> {
+        let Some(group) = self.group_of(peer) else { return Vec::new() };
+        let Some(member) = group.members.get(&peer) else { return Vec::new() };
+        let mut owed: Vec<Owed> = member.tail.iter().cloned().map(Owed::Message).collect();
+        owed.extend(group.log.unread(member.cursor, peer).into_iter().map(Owed::Message));
+        owed.extend(member.end_of_rib_due.then_some(Owed::EndOfRib));
+        owed.extend(member.refresh_end_due.then_some(Owed::RefreshEnd));
+        owed
     }
 
     /// Takes a peer over, if that has not been done.
@@ -92,14 +105,15 @@ impl Groups {
         group.advertised += 1;
     }
 
-    /// A message that waits for the peer, or else that End-of-RIB is due to it.
-    pub(in crate::rib) fn resume_waiting(&mut self, peer: PeerId, message: Option<Bytes>) {
+    /// Notes what a peer is owed.
+    pub(in crate::rib) fn resume_waiting(&mut self, peer: PeerId, owed: Owed) {
         let Some(position) = self.position_of(peer) else { return };
         let member = self.list.get_mut(position).and_then(|group| group.members.get_mut(&peer));
         if let Some(member) = member {
-            match message {
-                Some(message) => member.tail.push_back(message),
-                None => member.end_of_rib_due = true,
+            match owed {
+                Owed::Message(message) => member.tail.push_back(message),
+                Owed::EndOfRib => member.end_of_rib_due = true,
+                Owed::RefreshEnd => member.refresh_end_due = true,
             }
         }
     }

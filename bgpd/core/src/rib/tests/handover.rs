@@ -13,7 +13,7 @@ impl Lab {
         rib.next_hops = self.rib.next_hops.clone();
         rib.set_local_routes(self.rib.local.values().cloned().collect(), self.now);
         for (peer, state) in &self.rib.peers {
-            rib.resume_peer(*peer, state.params.clone(), state.up, state.kept);
+            rib.resume_peer(*peer, state.params.clone(), state.up, (state.kept, state.refreshing));
         }
         for frame in frames {
             rib.resume_routes(RouteFrame::from_bytes(frame).expect("a frame")).expect("it can be read");

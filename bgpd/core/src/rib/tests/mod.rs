@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use bgp_wire::{
     AsPath, AttributeBlock, Community, DecodeContext, EncodeContext, FamilySet, Message, PeerKind,
-    encode_reach_paths, encode_unreach_paths, peek_frame,
+    RefreshSubtype, encode_reach_paths, encode_unreach_paths, peek_frame,
 };
 use bytes::BytesMut;
 
@@ -55,6 +55,7 @@ fn params(number: u32, remote_asn: u32) -> PeerParams {
         families: FamilySet::ALL,
         encode: EncodeContext::new(),
         paths_sent: None,
+        enhanced_refresh: false,
         import: None,
         export: None,
         route_reflector_client: false,
@@ -121,6 +122,8 @@ struct Mirror {
     end_of_rib: Vec<Family>,
     /// It asked for everything again: hearing a thing twice is no fault.
     refreshing: bool,
+    /// Families between the markers of a refresh.
+    marked: FamilySet,
     messages: usize,
 }
 
@@ -228,6 +231,7 @@ impl Lab {
             Some(message) => mirror.read(message),
             None => {
                 mirror.refreshing = false;
+                assert_eq!(mirror.marked, FamilySet::EMPTY, "a refresh that began has an end");
                 assert!(!self.rib.has_output(id), "{id:?} is said to have output and has none");
             }
         }
@@ -314,7 +318,24 @@ impl Mirror {
         let add_path = self.add_path;
         let context =
             DecodeContext { extended_next_hop: true, add_path, ..DecodeContext::new(self.kind.unwrap()) };
-        let Message::Update(update) = Message::decode(message, &context).unwrap() else { panic!() };
+        let update = match Message::decode(message, &context).unwrap() {
+            Message::Update(update) => update,
+            Message::RouteRefresh(marker) => {
+                let begins = marker.subtype == RefreshSubtype::Begin;
+                assert_eq!(
+                    begins,
+                    !self.marked.contains(marker.family),
+                    "{marker:?} after {:?}",
+                    self.marked
+                );
+                self.marked = self.marked.iter().filter(|family| *family != marker.family).collect();
+                if begins {
+                    self.marked.insert(marker.family);
+                }
+                return;
+            }
+            other => panic!("{other:?}"),
+        };
         assert_eq!(update.errors, []);
         if let Some(family) = update.end_of_rib {
             self.end_of_rib.push(family);

@@ -28,6 +28,8 @@ enum Step {
         id: u32,
     },
     PathsSent(u32, PathsSent),
+    /// The peer begins to send everything again, or has done so.
+    Refreshing(u32, Family, bool),
     Originate(Vec<(usize, Option<u32>)>),
     Policies {
         of: u32,
@@ -69,6 +71,7 @@ fn params_of(number: u32) -> PeerParams {
     PeerParams {
         route_reflector_client: number >= 6,
         // One that has no IPv6 address, and one that speaks IPv4 alone.
+        enhanced_refresh: number.is_multiple_of(2),
         local_address_v6: params.local_address_v6.filter(|_| number != 4),
         families: if number == 3 { FamilySet::IPV4_UNICAST } else { FamilySet::ALL },
         ..params
@@ -122,6 +125,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (PEERS, select(vec![PathsSent::All, PathsSent::Best(1), PathsSent::Best(2)])).prop_map(|(of, which)| Step::PathsSent(of, which)),
         2 => vec((prefix(), select(vec![None, Some(1)])), 0..4).prop_map(Step::Originate),
         2 => (PEERS, 0..4_usize, 0..4_usize).prop_map(|(of, import, export)| Step::Policies { of, import, export }),
+        2 => (PEERS, select(vec![Family::IPV4_UNICAST, Family::IPV6_UNICAST]), any::<bool>()).prop_map(|(of, family, begins)| Step::Refreshing(of, family, begins)),
         8 => (PEERS, 1..4_usize).prop_map(|(to, messages)| Step::Poll { to, messages }),
         2 => Just(Step::HandOver),
         1 => (PEERS, any::<bool>()).prop_map(|(to, v6)| Step::Refresh(to, v6)),
@@ -157,6 +161,13 @@ impl Lab {
             }
             Step::Withdraw { from, prefix, id } if self.is_up(from) => {
                 self.withdraw_paths(from, &[(id, PREFIXES[prefix])]);
+            }
+            Step::Refreshing(of, family, begins) if self.is_up(of) => {
+                if begins {
+                    self.rib.refresh_begins(peer(of), family);
+                } else {
+                    self.rib.refresh_ends(peer(of), family);
+                }
             }
             Step::PathsSent(of, which) => self.rib.set_paths_sent(peer(of), Some(which), self.now),
             Step::Originate(ref routes) => {

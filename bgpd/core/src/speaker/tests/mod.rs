@@ -9,6 +9,7 @@ mod handover;
 mod history;
 mod long_lived;
 mod operate;
+mod refresh;
 mod routes;
 mod session;
 mod slow;

@@ -19,6 +19,7 @@ fn an_active_session_comes_up() {
         Capability::MultiProtocol(Family::IPV4_UNICAST),
         Capability::MultiProtocol(Family::IPV6_UNICAST),
         Capability::RouteRefresh,
+        Capability::EnhancedRouteRefresh,
         Capability::ExtendedMessage,
         Capability::FourOctetAs(65001),
         Capability::Fqdn { host: "node1".into(), domain: String::new() },
