@@ -61,7 +61,7 @@ impl Groups {
         let Some(group) = self.group_of(peer) else { return Vec::new() };
         let Some(member) = group.members.get(&peer) else { return Vec::new() };
         let mut owed: Vec<Owed> = member.tail.iter().cloned().map(Owed::Message).collect();
-        owed.extend(group.log.unread(member.cursor, peer).into_iter().map(Owed::Message));
+        owed.extend(group.log.unread(member.cursor, peer).map(Owed::Message));
         owed.extend(member.end_of_rib_due.then_some(Owed::EndOfRib));
         owed.extend(member.refresh_end_due.then_some(Owed::RefreshEnd));
         owed
