@@ -319,10 +319,8 @@ impl Listeners {
 /// The key of each neighbour, and of each range of neighbours, that has one.
 fn keys(speaker: &SpeakerConfig) -> BTreeMap<IpNet, Key> {
     let fixed = speaker.peers.iter().map(|peer| (IpNet::from(peer.address), peer));
-    let ranges = speaker
-        .dynamic
-        .iter()
-        .flat_map(|group| group.ranges.iter().map(|range| (*range, &group.template)));
+    let ranges =
+        speaker.dynamic.iter().flat_map(|group| group.ranges.iter().map(|range| (*range, &group.template)));
     fixed.chain(ranges).filter_map(|(net, peer)| Some((net, Key::of(peer)?))).collect()
 }
 
