@@ -12,8 +12,8 @@ mod star;
 
 pub use oracle::Oracle;
 pub use rutter_lab::raw::{
-    Frame, KEEPALIVE, NOTIFICATION, OPEN, ROUTE_REFRESH, RawPeer, UPDATE, attribute, open, open_extended,
-    open_two_octet,
+    Frame, KEEPALIVE, NOTIFICATION, OPEN, ROUTE_REFRESH, RawPeer, UPDATE, attribute, open,
+    open_enhanced_refresh, open_extended, open_two_octet,
 };
 pub use seen::{SeenPath, Session, UnknownAttribute};
 pub use star::{PATIENCE, Star, run};

@@ -283,6 +283,15 @@ pub fn open_extended(asn: u16, router_id: Ipv4Addr) -> Vec<u8> {
     open_with(asn, HOLD_TIME, router_id, &capabilities)
 }
 
+/// The body of an OPEN that marks where a refresh begins and ends (RFC 7313) too.
+#[must_use]
+pub fn open_enhanced_refresh(asn: u16, router_id: Ipv4Addr) -> Vec<u8> {
+    let mut capabilities = BASIC_CAPABILITIES.to_vec();
+    capabilities.extend([70, 0, 65, 4]);
+    capabilities.extend(u32::from(asn).to_be_bytes());
+    open_with(asn, HOLD_TIME, router_id, &capabilities)
+}
+
 /// Multiprotocol IPv4 and IPv6 unicast, route refresh.
 const BASIC_CAPABILITIES: [u8; 14] = [1, 4, 0, 1, 0, 1, 1, 4, 0, 2, 0, 1, 2, 0];
 

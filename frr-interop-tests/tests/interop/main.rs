@@ -4,6 +4,7 @@
 //! threads than cores are fine (`--test-threads=8`). They need root, the packages `frr` and `bird2`, and Go or `gobgpd`.
 //! rutter's bgpd is a binary beside the test's own or in `RUTTER_BIN_DIR`.
 
+mod add_path;
 mod attributes_passed;
 mod attributes_sent;
 mod best_path;
@@ -11,6 +12,8 @@ mod collisions;
 mod daemons;
 mod ecmp;
 mod endings;
+mod enhanced_refresh;
+mod extended_messages;
 mod graceful_restart;
 mod hostile;
 mod instances;
