@@ -13,12 +13,17 @@ use nix::sys::signal::Signal;
 use crate::daemon::Daemon;
 use crate::host::Host;
 use crate::http::{HttpReply, http_request};
+use crate::wait::wait_for;
 
 const START: Duration = Duration::from_secs(10);
+const LOG_NAME: &str = "rutter-bgpd";
 
 /// A running bgpd.
 #[derive(Debug)]
 pub struct Bgpd {
+    host: Host,
+    program: PathBuf,
+    args: Vec<OsString>,
     config: PathBuf,
     socket: PathBuf,
     daemon: Daemon,
@@ -26,14 +31,16 @@ pub struct Bgpd {
 
 impl Bgpd {
     /// Writes the configuration and starts bgpd with it; its API listens on [`Bgpd::socket`].
-    pub(crate) fn start(host: &Host, config: &str) -> Result<Self> {
+    pub(crate) fn start(host: &Host, config: &str, options: &[&str]) -> Result<Self> {
         let program = rutter_binary("bgpd")?;
         let folder = host.folder();
         let (file, socket) = (folder.join("bgpd.yaml"), folder.join("bgpd.sock"));
         fs::write(&file, config)?;
         let args = ["--config".as_ref(), file.as_os_str(), "--socket".as_ref(), socket.as_os_str()];
-        let args: Vec<OsString> = args.map(Into::into).to_vec();
-        let bgpd = Self { config: file, socket, daemon: Daemon::new(host, "rutter-bgpd", &program, args) };
+        let mut args: Vec<OsString> = args.map(Into::into).to_vec();
+        args.extend(options.iter().map(Into::into));
+        let daemon = Daemon::new(host, LOG_NAME, &program, args.clone());
+        let bgpd = Self { host: host.clone(), program, args, config: file, socket, daemon };
         bgpd.start_again()?;
         Ok(bgpd)
     }
@@ -42,6 +49,12 @@ impl Bgpd {
     #[must_use]
     pub const fn daemon(&self) -> &Daemon {
         &self.daemon
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.config
     }
 
     /// The API socket.
@@ -53,6 +66,27 @@ impl Bgpd {
     /// Starts bgpd after it ended and waits until it is ready.
     pub fn start_again(&self) -> Result<()> {
         self.daemon.start()?;
+        self.daemon.wait_ready(START, || {
+            let reply = self.request("GET", "/v1/health", None)?;
+            ensure!(reply.status == 200, "health answers {}: {}", reply.status, reply.body);
+            Ok(())
+        })
+    }
+
+    /// Starts a bgpd that takes over from this one (`--take-over=or-fail`) and waits until this one has ended and the other is
+    /// ready. If nothing is taken over, this one goes on.
+    pub fn take_over(&mut self) -> Result<()> {
+        let mut args = self.args.clone();
+        args.push("--take-over=or-fail".into());
+        let next = Daemon::new(&self.host, LOG_NAME, &self.program, args);
+        next.start()?;
+        let status = wait_for(START, "the bgpd before to hand over and end", || {
+            next.ensure_running()?;
+            self.daemon.ended()
+        })
+        .map_err(|error| error.context(self.daemon.log()))?;
+        ensure!(status.success(), "the bgpd before ended with {status}; its log:\n{}", self.daemon.log());
+        self.daemon = next;
         self.daemon.wait_ready(START, || {
             let reply = self.request("GET", "/v1/health", None)?;
             ensure!(reply.status == 200, "health answers {}: {}", reply.status, reply.body);

@@ -85,6 +85,17 @@ impl Daemon {
         self.reap(within)
     }
 
+    /// The exit status, if the process has ended by itself; an error while it runs.
+    pub fn ended(&self) -> Result<ExitStatus> {
+        let mut slot = self.child();
+        let child = slot.as_mut().with_context(|| format!("{} is not running", self.name))?;
+        let id = child.id();
+        let status = child.try_wait()?.ok_or_else(|| anyhow!("process {id} still runs"))?;
+        slot.take();
+        remove_scratch(id);
+        Ok(status)
+    }
+
     /// Freezes the process (SIGSTOP): its sockets stay open, nothing answers.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::SIGSTOP)

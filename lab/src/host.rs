@@ -158,7 +158,12 @@ impl Host {
 
     /// Starts rutter's bgpd with this YAML configuration, into which the API socket is written.
     pub fn bgpd(&self, config: &str) -> Result<Bgpd> {
-        Bgpd::start(self, config)
+        Bgpd::start(self, config, &[])
+    }
+
+    /// Starts rutter's bgpd with more options.
+    pub fn bgpd_with(&self, config: &str, options: &[&str]) -> Result<Bgpd> {
+        Bgpd::start(self, config, options)
     }
 
     pub(crate) fn spawn_child(&self, command: &mut Command) -> Result<Child> {

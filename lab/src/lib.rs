@@ -22,6 +22,7 @@ mod http;
 mod lab;
 mod namespace;
 pub mod raw;
+pub mod restarts;
 mod wait;
 
 pub use bgpd::{Bgpd, rutter_binary};

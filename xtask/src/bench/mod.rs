@@ -7,6 +7,7 @@ mod hostile;
 mod idle;
 mod process;
 mod relay;
+mod restarts;
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
@@ -26,6 +27,8 @@ pub(crate) struct Args {
 enum What {
     /// A table from BIRD through bgpd, BIRD, FRR and GoBGP in turn to FRR: CPU seconds and peak memory of the relay.
     Relay(relay::Args),
+    /// Restarts of bgpd beside FRR, BIRD and GoBGP: session events, lost pings, End-of-RIB, pauses.
+    Restarts(restarts::Args),
     /// Neighbours that flood, drip, never read and never stop calling, all at once: how late KEEPALIVEs to the others leave.
     Hostile(hostile::Args),
     /// Memory of sessions that have nothing to say.
@@ -44,6 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     match &args.what {
         What::Relay(args) => relay::run(args),
+        What::Restarts(args) => restarts::run(args),
         What::Hostile(args) => hostile::run(args),
         What::Idle(args) => idle::run(args),
     }
