@@ -15,6 +15,7 @@ mod endings;
 mod enhanced_refresh;
 mod extended_messages;
 mod graceful_restart;
+mod handover;
 mod hostile;
 mod instances;
 mod intents;

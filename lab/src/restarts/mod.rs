@@ -157,7 +157,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} restarts, {} changes of routes meanwhile", self.kind, self.restarts, self.changes)?;
+        writeln!(
+            f,
+            "{}: {} restarts, {} changes of routes meanwhile",
+            self.kind, self.restarts, self.changes
+        )?;
         writeln!(f, "  neighbour  new sessions  routes removed   pings  lost")?;
         for Seen { name, sessions, removed, pings, lost } in &self.seen {
             writeln!(f, "  {name:<9} {sessions:>13} {removed:>15} {pings:>7} {lost:>5}")?;
@@ -165,7 +169,11 @@ impl fmt::Display for Report {
         let line = |f: &mut fmt::Formatter<'_>, what: &str, values: &[Duration]| {
             let millis = |share| Self::percentile(values, share).as_secs_f64() * 1000.0;
             let (p50, p99, max) = (millis(0.5), millis(0.99), millis(1.0));
-            writeln!(f, "  {what}: p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms ({} values)", values.len())
+            writeln!(
+                f,
+                "  {what}: p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms ({} values)",
+                values.len()
+            )
         };
         if !self.end_of_rib.is_empty() {
             line(f, "start of the process to End-of-RIB", &self.end_of_rib)?;

@@ -44,7 +44,7 @@ impl Counting {
     /// Stops sending and counting.
     pub(super) fn finish(self) -> Result<Counted> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().map_err(|_| anyhow!("the counting neighbour panicked"))?
+        self.thread.join().map_err(|_panic| anyhow!("the counting neighbour panicked"))?
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -219,11 +219,7 @@ impl Stage {
     }
 
     pub(super) fn incarnations(&self) -> Result<Vec<Incarnation>> {
-        Ok(vec![
-            frr_incarnation(&self.frr)?,
-            bird_incarnation(&self.bird)?,
-            gobgp_incarnation(&self.gobgp)?,
-        ])
+        Ok(vec![frr_incarnation(&self.frr)?, bird_incarnation(&self.bird)?, gobgp_incarnation(&self.gobgp)?])
     }
 
     /// Ends the changes of routes. Says how many there were.
@@ -285,7 +281,8 @@ impl Stage {
             let log = ping.log();
             let (pings, lost) = ping_summary(&log).with_context(|| format!("ping says {log}"))?;
             let monitor = self.monitors.get(index).context("no monitor")?.log();
-            let removed = monitor.lines().filter(|line| line.starts_with(&format!("Deleted {PREFIX}"))).count();
+            let removed =
+                monitor.lines().filter(|line| line.starts_with(&format!("Deleted {PREFIX}"))).count();
             let sessions = sessions.get(index).copied().unwrap_or_default();
             seen.push(Seen { name, sessions, removed: removed as u64, pings, lost });
         }
@@ -318,9 +315,9 @@ fn mirror(host: Host, monitor: Daemon) -> Background {
 }
 
 /// Other routes than before: some are there, some are not, some are another way.
-fn put_churn(socket: &PathBuf, step: u32) -> Result<()> {
+fn put_churn(socket: &Path, step: u32) -> Result<()> {
     let routes: Vec<Value> = (0..60)
-        .filter(|number| (number + step) % 3 != 0)
+        .filter(|number| !(number + step).is_multiple_of(3))
         .map(|number| json!({"prefix": format!("10.100.{number}.0/24"), "med": (number + step) / 7}))
         .collect();
     let instance = json!({"name": "main", "localASN": RUTTER, "routerID": "192.0.2.1", "routes": routes});
