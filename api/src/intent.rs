@@ -68,6 +68,9 @@ pub struct Instance {
     /// What this instance does when it was restarted (RFC 4724 §4.1). Absent: the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graceful_restart: Option<InstanceRestart>,
+    /// All sessions of this instance are about to end, see [`Peer::graceful_shutdown`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub graceful_shutdown: bool,
 }
 
 /// What an instance does when it was restarted.
@@ -142,12 +145,100 @@ pub struct Peer {
     /// What is sent to this neighbour. Absent: the instance's own and learned routes, by the rules of RFC 4271.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export: Option<Policy>,
-    /// Largest number of prefixes accepted per family before the session is closed. Absent: no limit.
+    /// How many prefixes are accepted per family: a number, above which the session is closed, or what happens in detail.
+    /// Absent: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_prefixes: Option<u32>,
+    pub max_prefixes: Option<MaxPrefixes>,
     /// The neighbour is a route reflector client (RFC 4456). iBGP only.
     #[serde(default, skip_serializing_if = "is_false")]
     pub route_reflector_client: bool,
+    /// What this instance is to the neighbour (RFC 9234): the neighbour is told, must be the counterpart, and routes only go
+    /// where such a relation lets them (ONLY_TO_CUSTOMER). eBGP only. Absent: nothing of all that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Refuse a neighbour that does not say its role. Needs [`Peer::role`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub strict_role: bool,
+    /// The session is about to end (RFC 8326): routes are sent again with GRACEFUL_SHUTDOWN, or LOCAL_PREF 0 to an internal
+    /// neighbour, and every other path is preferred to the neighbour's.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub graceful_shutdown: bool,
+    /// Do not believe the neighbour when it sends GRACEFUL_SHUTDOWN. Else its path gets LOCAL_PREF 0. eBGP only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ignore_graceful_shutdown: bool,
+}
+
+/// What we are to a neighbour (RFC 9234 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = PeerRole)]
+pub enum Role {
+    /// We provide transit; the neighbour is our customer.
+    Provider,
+    /// We are a route server; the neighbour is our client.
+    RsServer,
+    /// We are the client of a route server.
+    RsClient,
+    /// We get transit; the neighbour is our provider.
+    Customer,
+    /// Neither pays the other.
+    Peer,
+}
+
+/// How many prefixes a neighbour may have per family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(
+    untagged,
+    expecting = "write a number, or {limit, warningPercent, action: warn|stop|restart, restartSeconds}"
+)]
+pub enum MaxPrefixes {
+    /// So many; above, the session is closed until someone resets it.
+    Limit(u32),
+    /// In detail.
+    Rules(PrefixRules),
+}
+
+/// A prefix limit in detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PrefixRules {
+    /// Largest number of prefixes, 1 to 4294967295.
+    pub limit: u32,
+    /// Percentage of the limit above which a warning is logged and counted, 1 to 100. Default 75.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning_percent: Option<u8>,
+    /// What happens above the limit. Default `stop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<LimitAction>,
+    /// With `restart`: for how many seconds the session stays closed, 1 to 86400. Default 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_seconds: Option<u32>,
+}
+
+/// What happens above a prefix limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitAction {
+    /// A warning is logged; the session and its routes stay.
+    Warn,
+    /// The session is closed until someone resets it.
+    #[default]
+    Stop,
+    /// The session is closed and opened again after a while.
+    Restart,
+}
+
+impl MaxPrefixes {
+    /// The same in detail.
+    #[must_use]
+    pub fn rules(self) -> PrefixRules {
+        match self {
+            Self::Limit(limit) => {
+                PrefixRules { limit, warning_percent: None, action: None, restart_seconds: None }
+            }
+            Self::Rules(rules) => rules,
+        }
+    }
 }
 
 /// Session timers, in seconds.

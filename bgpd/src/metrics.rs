@@ -236,6 +236,20 @@ impl Scrape {
             &labels.values(),
             peer.counters.prefix_limit,
         );
+        self.counter(
+            "bgpd_prefix_warnings_total",
+            "Times the peer came near its prefix limit",
+            &names,
+            &labels.values(),
+            peer.counters.prefix_warnings,
+        );
+        self.gauge(
+            "bgpd_draining",
+            "1 while the session is said to end soon (RFC 8326), else 0",
+            &names,
+            &labels.values(),
+            u64::from(peer.drains),
+        );
         if let Some(pause) = peer.counters.handover_pause {
             self.gauge(
                 "bgpd_handover_pause_microseconds",

@@ -104,6 +104,7 @@ impl Lab {
             maximum_paths: None,
             multipath_relax: false,
             graceful_restart: None,
+            graceful_shutdown: false,
         };
         let intent = Arc::new(Intent { hold_seconds: None, instances: vec![instance] });
         self.sender.send_replace(Some(Arc::new(Outcome { intent, certain, ..Outcome::default() })));

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{
-    Actions, AddPath, Family, GracefulRestart, Instance, Intent, PathsSent, Peer, Policy, PrefixMatch, Route,
-    Timers, Verdict,
+    Actions, AddPath, Family, GracefulRestart, Instance, Intent, LimitAction, MaxPrefixes, PathsSent, Peer,
+    Policy, PrefixMatch, Route, Timers, Verdict,
 };
 
 /// The first rule an intent breaks.
@@ -225,6 +225,41 @@ fn check_listener(
     Ok(())
 }
 
+impl MaxPrefixes {
+    fn check(&self, at: &Path) -> Result<(), InvalidIntent> {
+        let rules = match self {
+            Self::Limit(limit) => return at.within((*limit).into(), 1, u32::MAX.into()),
+            Self::Rules(rules) => rules,
+        };
+        at.key("limit").within(rules.limit.into(), 1, u32::MAX.into())?;
+        if let Some(percent) = rules.warning_percent {
+            at.key("warningPercent").within(percent.into(), 1, 100)?;
+        }
+        if let Some(seconds) = rules.restart_seconds {
+            at.key("restartSeconds").within(seconds.into(), 1, 86_400)?;
+            if rules.action != Some(LimitAction::Restart) {
+                let why = "only the action `restart` opens the session again";
+                return at.key("restartSeconds").fail(Problem::Needs { other: "action: restart", why });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Peer {
+    fn check_role(&self, instance: &Instance, at: &Path) -> Result<(), InvalidIntent> {
+        if self.strict_role && self.role.is_none() {
+            let why = "without a role of ours the neighbour's does not matter";
+            return at.key("strictRole").fail(Problem::Needs { other: "role", why });
+        }
+        if self.role.is_some() && self.peer_asn == Some(instance.local_asn) {
+            let why = "roles are between different ASes (RFC 9234)".to_owned();
+            return at.key("role").fail(Problem::Contradicts { other: "peerASN", why });
+        }
+        Ok(())
+    }
+}
+
 impl GracefulRestart {
     fn check(&self, at: &Path) -> Result<(), InvalidIntent> {
         at.key("restartSeconds").within(self.restart_seconds.into(), 1, 4095)?;
@@ -285,8 +320,9 @@ impl Peer {
             add_path.check(&self.families, &at.key("addPath"))?;
         }
         if let Some(limit) = self.max_prefixes {
-            at.key("maxPrefixes").within(limit.into(), 1, u32::MAX.into())?;
+            limit.check(&at.key("maxPrefixes"))?;
         }
+        self.check_role(instance, at)?;
         if self.route_reflector_client
             && self.peer_asn.is_some_and(|asn| asn != 0 && asn != instance.local_asn)
         {

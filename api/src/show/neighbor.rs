@@ -153,6 +153,15 @@ pub struct Neighbor {
     /// The session was closed because of too many prefixes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub prefixes_config_exceed_max: bool,
+    /// It is opened again by itself.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub reduce_prefix_num_from: bool,
+    /// When, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_in_timer_msec: Option<u64>,
+    /// The session is said to end soon (RFC 8326). rutter's own; FRR has such a mark for the whole instance only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub graceful_shutdown: bool,
     /// It stays closed until someone resets it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub reduce_prefix_num_and_clear_ip_bgp: bool,
@@ -290,6 +299,12 @@ pub struct FamilyInfo {
     /// Limit of received prefixes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_allowed_max: Option<u64>,
+    /// Above the limit only a warning is given.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub prefix_allowed_max_warning: bool,
+    /// For how long the session stays closed above the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_allowed_restart_interval_msecs: Option<u64>,
     /// Percentage of the limit at which a warning is logged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_allowed_warning_thresh: Option<u8>,

@@ -73,6 +73,9 @@ pub struct PathDetail {
     pub aggregator_id: Option<Ipv4Addr>,
     /// ORIGIN.
     pub origin: Origin,
+    /// ONLY_TO_CUSTOMER (RFC 9234).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otc: Option<u32>,
     /// MULTI_EXIT_DISC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<u32>,
@@ -158,6 +161,7 @@ impl PathDetail {
             aggregator_as: attributes.aggregator.as_ref().map(|aggregator| aggregator.asn),
             aggregator_id: attributes.aggregator.as_ref().map(|aggregator| aggregator.address),
             origin: attributes.origin.into(),
+            otc: attributes.only_to_customer,
             metric: attributes.med,
             loc_prf: attributes.local_pref,
             weight: None,
@@ -390,6 +394,9 @@ impl PathDetail {
             if let Some(value) = value {
                 marks.push(format!("{name} {value}"));
             }
+        }
+        if let Some(asn) = self.otc {
+            marks.push(format!("otc {asn}"));
         }
         let internal = self.peer.r#type == Some(super::table::PathFrom::Internal);
         let external = self.peer.r#type == Some(super::table::PathFrom::External);

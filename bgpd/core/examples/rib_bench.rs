@@ -261,8 +261,10 @@ fn peer(number: u32) -> PeerParams {
         export: None,
         route_reflector_client: false,
         enforce_first_as: true,
-        max_prefixes: None,
         long_lived: LongLived::default(),
+        role: None,
+        drain: false,
+        ignore_graceful_shutdown: false,
     }
 }
 

@@ -11,7 +11,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_wire::{AS_TRANS, Community, FamilySet, LargeCommunity, Origin};
+use bgp_wire::{AS_TRANS, Community, FamilySet, LargeCommunity, Origin, Role};
 use hashbrown::HashSet;
 use ipnet::IpNet;
 
@@ -125,10 +125,18 @@ pub struct PeerConfig {
     pub import: Option<Arc<Policy>>,
     /// What is sent to this neighbour. Absent: everything.
     pub export: Option<Arc<Policy>>,
-    /// Largest number of prefixes accepted per family before the session is closed. Absent: no limit.
-    pub max_prefixes: Option<u32>,
+    /// How many prefixes are accepted per family. Absent: no limit.
+    pub max_prefixes: Option<MaxPrefixes>,
     /// The neighbour is a route reflector client (RFC 4456). Internal peers only.
     pub route_reflector_client: bool,
+    /// What we are to the neighbour (RFC 9234). External peers only. Absent: no role is spoken of.
+    pub role: Option<Role>,
+    /// A neighbour that says nothing about its role is refused.
+    pub strict_role: bool,
+    /// The session is about to end: the neighbour is told, and other paths are preferred to its (RFC 8326).
+    pub graceful_shutdown: bool,
+    /// The neighbour is not believed when it says that its session is about to end.
+    pub ignore_graceful_shutdown: bool,
 }
 
 impl PeerConfig {
@@ -160,6 +168,10 @@ impl PeerConfig {
             export: None,
             max_prefixes: None,
             route_reflector_client: false,
+            role: None,
+            strict_role: false,
+            graceful_shutdown: false,
+            ignore_graceful_shutdown: false,
         }
     }
 }
@@ -218,6 +230,46 @@ impl GracefulRestart {
 
 /// Selection deferral time where none is configured.
 pub const DEFAULT_SELECTION_DEFERRAL: Duration = Duration::from_secs(360);
+
+/// How many prefixes a neighbour may have per family, and what happens when it has more.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct MaxPrefixes {
+    /// So many.
+    pub limit: u32,
+    /// Part of the limit, in percent, above which a warning is given. 100: none before the limit itself.
+    pub warning_percent: u8,
+    /// What happens above the limit.
+    pub action: LimitAction,
+}
+
+/// What happens to a neighbour above its prefix limit.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum LimitAction {
+    /// It is told to the operator; the session goes on, and so do the routes.
+    Warn,
+    /// The session is closed until an operator resets it.
+    Stop,
+    /// The session is closed for so many seconds.
+    Restart(u32),
+}
+
+impl MaxPrefixes {
+    fn check(self) -> Result<(), PeerFault> {
+        match self {
+            Self { limit: 0, .. } => Err(PeerFault::MaxPrefixes),
+            Self { warning_percent: 0 | 101.., .. } => Err(PeerFault::WarningPercent(self.warning_percent)),
+            Self { action: LimitAction::Restart(0), .. } => Err(PeerFault::LimitRestart),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<u32> for MaxPrefixes {
+    /// A limit that closes the session, with a warning at three quarters.
+    fn from(limit: u32) -> Self {
+        Self { limit, warning_percent: 75, action: LimitAction::Stop }
+    }
+}
 
 /// Several paths per prefix with a neighbour (RFC 7911). Nothing by default.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -484,6 +536,15 @@ pub enum PeerFault {
     /// Two keys with one identifier.
     #[error("two TCP-AO keys have {0} ID {1}; every key needs its own")]
     DuplicateAoKey(&'static str, u8),
+    /// RFC 9234 is about the border of an AS.
+    #[error("role: roles are between different ASes, and this peer is of ours; leave it out")]
+    RoleInternal,
+    /// Only what RFC 9234 §4.1 lists.
+    #[error("role {0} is not assigned; use provider, rs-server, rs-client, customer or peer")]
+    RoleUnassigned(u8),
+    /// Strict about nothing.
+    #[error("strict role without a role; give the role as well")]
+    StrictWithoutRole,
     /// Empty, or longer than the kernel takes.
     #[error("the secret of the TCP-AO key with send ID {id} has {length} octets; use 1 to {max}", max = Password::MAX_LEN)]
     AoSecretLength {
@@ -506,6 +567,12 @@ pub enum PeerFault {
     /// Not even the best path.
     #[error("add-path: sending the best 0 paths sends nothing; use 1 to 255, or the export policy")]
     PathsSent,
+    /// Out of 1 to 100.
+    #[error("warning level {0} % of the prefix limit; use 1 to 100")]
+    WarningPercent(u8),
+    /// A session that never rests.
+    #[error("restart 0 s after the prefix limit would never rest; use at least 1")]
+    LimitRestart,
     /// A limit that nobody can keep.
     #[error("maximum prefixes 0 would close every session; use the import policy to refuse everything")]
     MaxPrefixes,
@@ -557,13 +624,19 @@ fn check_peer(speaker: &SpeakerSettings, peer: &PeerConfig) -> Result<(), PeerFa
     {
         return Err(PeerFault::ClientNotInternal { local: speaker.local_asn, remote });
     }
+    match peer.role {
+        None if peer.strict_role => return Err(PeerFault::StrictWithoutRole),
+        Some(Role::Unassigned(role)) => return Err(PeerFault::RoleUnassigned(role)),
+        Some(_) if peer.remote_asn == Some(speaker.local_asn) => return Err(PeerFault::RoleInternal),
+        _ => {}
+    }
     if let Some(password) = &peer.password
         && !(1..=Password::MAX_LEN).contains(&password.expose().len())
     {
         return Err(PeerFault::PasswordLength(password.expose().len()));
     }
-    if peer.max_prefixes == Some(0) {
-        return Err(PeerFault::MaxPrefixes);
+    if let Some(max) = peer.max_prefixes {
+        max.check()?;
     }
     check_security(peer)
 }

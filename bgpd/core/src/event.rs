@@ -13,7 +13,7 @@ use std::time::Duration;
 use bgp_wire::{Family, FamilySet, Notification, cease};
 use bytes::Bytes;
 
-use crate::config::Protection;
+use crate::config::{LimitAction, Protection};
 use crate::gr::helper::SweepCause;
 use crate::ids::{ConnId, PeerId};
 use crate::reason::Reason;
@@ -267,6 +267,17 @@ pub enum Command {
         /// Which family. Absent: all negotiated.
         family: Option<Family>,
     },
+    /// The session is about to end: tell the peer and prefer other paths to its (RFC 8326). The session stays. Lasts until
+    /// [`Command::Undrain`] or a restart.
+    Drain {
+        /// Which peer.
+        peer: PeerId,
+    },
+    /// Take back [`Command::Drain`].
+    Undrain {
+        /// Which peer.
+        peer: PeerId,
+    },
     /// The process ends: close every session (Cease, Administrative Shutdown) and dial no more.
     Stop {
         /// Shutdown communication (RFC 9003).
@@ -289,6 +300,9 @@ pub enum CommandRefusal {
     /// RFC 2918 needs both sides.
     #[error("the peer did not offer route refresh; reset the session instead")]
     NoRouteRefresh,
+    /// Only the configuration can take that back.
+    #[error("gracefulShutdown is set in the configuration; take it out there")]
+    DrainedByConfig,
     /// The family is not on this session.
     #[error("{0} was not negotiated on this session")]
     FamilyNotNegotiated(Family),
@@ -389,6 +403,17 @@ pub enum EventKind {
         family: Family,
         /// The limit.
         limit: u32,
+        /// What that means for the session.
+        action: LimitAction,
+    },
+    /// The peer comes near its prefix limit.
+    PrefixWarning {
+        /// In which family.
+        family: Family,
+        /// The limit.
+        limit: u32,
+        /// How many it has.
+        prefixes: u32,
     },
     /// The peer has sent all it had when the session came up (RFC 4724 §2).
     EndOfRib {

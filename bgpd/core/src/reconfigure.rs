@@ -130,6 +130,14 @@ fields! {
     MaxPrefixes = "maxPrefixes", None, "counted from now on; a peer above the new limit is closed for that";
     /// Whether the peer is our route reflector client.
     RouteReflectorClient = "routeReflectorClient", Reset, "what went both ways, and to all other internal peers, was chosen by it";
+    /// What we are to the peer.
+    Role = "role", Reset, "both OPENs carry it, and the two must fit";
+    /// Whether a peer without a role is refused.
+    StrictRole = "strictRole", NextSession, "it decides about the peer's next OPEN";
+    /// Whether the session is about to end.
+    GracefulShutdown = "gracefulShutdown", Soft, "routes are sent again with the community, and received ones evaluated again";
+    /// Whether the peer is believed when it says so.
+    IgnoreGracefulShutdown = "ignoreGracefulShutdown", Soft, "received routes are evaluated again";
 }
 
 impl ConfigField {

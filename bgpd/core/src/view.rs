@@ -83,6 +83,8 @@ pub struct PeerView<'a> {
     pub restart_deadline: Option<Time>,
     /// Until when it has to have sent them again, now that it is back.
     pub stale_deadline: Option<Time>,
+    /// The session is said to end soon (RFC 8326).
+    pub drains: bool,
     /// Until when they are kept as a last resort, by family (RFC 9494).
     pub long_lived_deadlines: [(Family, Option<Time>); 2],
 }
@@ -93,7 +95,10 @@ pub enum Held {
     /// Shut down by the configuration or an operator.
     AdminDown,
     /// It passed its prefix limit; [`crate::Command::Reset`] ends this.
-    PrefixLimit,
+    PrefixLimit {
+        /// So does this time, if there is one.
+        until: Option<Time>,
+    },
     /// It failed; this is when it is tried again.
     IdleHold(Time),
     /// The speaker was stopped.
@@ -257,6 +262,12 @@ pub enum Order {
     SoftIn,
     /// Send our routes again.
     SoftOut,
+    /// The session is about to end: tell the peer (RFC 8326).
+    Drained,
+    /// Take that back.
+    Undrained,
+    /// The wait after a prefix limit is over.
+    LimitWaitOver,
     /// Another process took the peer over.
     HandedOver,
 }
@@ -281,6 +292,9 @@ impl fmt::Display for Order {
             Self::Enabled => f.write_str("shutdown taken back by an operator"),
             Self::SoftIn => f.write_str("routes asked for again by an operator"),
             Self::SoftOut => f.write_str("routes sent again by an operator"),
+            Self::Drained => f.write_str("drained by an operator"),
+            Self::Undrained => f.write_str("no longer drained"),
+            Self::LimitWaitOver => f.write_str("tried again after the prefix limit"),
             Self::HandedOver => f.write_str("taken over by another process"),
         }
     }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_core::config::{
-    AddPath, AoAlgorithm, AoKey, ConfigError, GracefulRestart, OriginatedRoute, Password, PathsSent,
-    PeerConfig, SpeakerConfig, SpeakerSettings, TcpAo, Timers,
+    AddPath, AoAlgorithm, AoKey, ConfigError, GracefulRestart, LimitAction, MaxPrefixes, OriginatedRoute,
+    Password, PathsSent, PeerConfig, SpeakerConfig, SpeakerSettings, TcpAo, Timers,
 };
 use bgp_core::policy;
-use bgp_wire::{Community, Family, FamilySet, LargeCommunity, Origin};
+use bgp_wire::{Community, Family, FamilySet, LargeCommunity, Origin, Role};
 use rutter_api::intent;
 
 /// One instance as its driver takes it.
@@ -56,6 +56,9 @@ pub fn resolve(instance: &intent::Instance, hostname: Option<&str>) -> Result<In
         settings.selection_deferral = Duration::from_secs(seconds.into());
     }
     settings.peers = instance.peers.iter().map(peer).collect::<Result<_, _>>()?;
+    for peer in &mut settings.peers {
+        peer.graceful_shutdown |= instance.graceful_shutdown;
+    }
     settings.routes = instance.routes.iter().map(route).collect::<Result<_, _>>()?;
     Ok(InstanceConfig { speaker: SpeakerConfig::new(settings)?, listen: listen(instance) })
 }
@@ -96,8 +99,12 @@ fn peer(peer: &intent::Peer) -> Result<PeerConfig, ResolveError> {
     config.add_path = peer.add_path.as_ref().map(add_path).unwrap_or_default();
     config.import = peer.import.as_ref().map(policy).transpose()?.map(Arc::new);
     config.export = peer.export.as_ref().map(policy).transpose()?.map(Arc::new);
-    config.max_prefixes = peer.max_prefixes;
+    config.max_prefixes = peer.max_prefixes.map(|max| max_prefixes(max.rules()));
     config.route_reflector_client = peer.route_reflector_client;
+    config.role = peer.role.map(role);
+    config.strict_role = peer.strict_role;
+    config.graceful_shutdown = peer.graceful_shutdown;
+    config.ignore_graceful_shutdown = peer.ignore_graceful_shutdown;
     Ok(config)
 }
 
@@ -127,6 +134,34 @@ fn add_path(add_path: &intent::AddPath) -> AddPath {
     });
     AddPath { families: families(&add_path.families), receive: add_path.receive, send }
 }
+
+fn role(role: intent::Role) -> Role {
+    match role {
+        intent::Role::Provider => Role::Provider,
+        intent::Role::RsServer => Role::RouteServer,
+        intent::Role::RsClient => Role::RouteServerClient,
+        intent::Role::Customer => Role::Customer,
+        intent::Role::Peer => Role::Peer,
+    }
+}
+
+fn max_prefixes(rules: intent::PrefixRules) -> MaxPrefixes {
+    let standard = MaxPrefixes::from(rules.limit);
+    MaxPrefixes {
+        warning_percent: rules.warning_percent.unwrap_or(standard.warning_percent),
+        action: match rules.action.unwrap_or_default() {
+            intent::LimitAction::Warn => LimitAction::Warn,
+            intent::LimitAction::Stop => LimitAction::Stop,
+            intent::LimitAction::Restart => {
+                LimitAction::Restart(rules.restart_seconds.unwrap_or(DEFAULT_LIMIT_RESTART))
+            }
+        },
+        ..standard
+    }
+}
+
+/// For how many seconds a session stays closed after its prefix limit, where nothing else is said.
+const DEFAULT_LIMIT_RESTART: u32 = 300;
 
 fn route(route: &intent::Route) -> Result<OriginatedRoute, ResolveError> {
     Ok(OriginatedRoute {

@@ -32,6 +32,11 @@ pub(crate) enum PeerCommand {
     SoftIn,
     /// Send our routes again.
     SoftOut,
+    /// The session is about to end: tell the peer and prefer other paths to its (RFC 8326). Until `undrain` or a restart of
+    /// bgpd.
+    Drain,
+    /// Take `drain` back.
+    Undrain,
 }
 
 /// Details of a command.
@@ -94,5 +99,7 @@ fn order(peer: PeerId, command: PeerCommand, text: Option<Arc<str>>, family: Opt
         PeerCommand::Enable => Command::Enable { peer },
         PeerCommand::SoftIn => Command::SoftIn { peer, family },
         PeerCommand::SoftOut => Command::SoftOut { peer, family },
+        PeerCommand::Drain => Command::Drain { peer },
+        PeerCommand::Undrain => Command::Undrain { peer },
     }
 }

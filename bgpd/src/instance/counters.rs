@@ -49,6 +49,8 @@ pub struct PeerCounters {
     pub updates_discarded_attributes: u64,
     /// Times the prefix limit was passed.
     pub prefix_limit: u64,
+    /// Times the warning level before it was passed.
+    pub prefix_warnings: u64,
     /// Times the session ended and routes were kept (RFC 4724).
     pub restarts_helped: u64,
     /// Times a family's routes became a last resort (RFC 9494).
@@ -115,6 +117,7 @@ impl InstanceCounters {
             EventKind::MalformedUpdate { withdrawn: true, .. } => counters.updates_withdrawn += 1,
             EventKind::MalformedUpdate { withdrawn: false, .. } => counters.updates_discarded_attributes += 1,
             EventKind::PrefixLimit { .. } => counters.prefix_limit += 1,
+            EventKind::PrefixWarning { .. } => counters.prefix_warnings += 1,
             EventKind::EndOfRib { family, after } => {
                 let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
                 counters.end_of_rib_millis.insert(*family, millis);

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use bgp_core::config::LimitAction;
 use bgp_core::{Event, EventKind, RefreshEnd, Speaker};
 
 use crate::instance::counters::state_label;
@@ -61,8 +62,16 @@ pub(super) fn record(speaker: &Speaker, event: &Event, gone: Option<IpAddr>) {
                 if *withdrawn { "its routes are taken as withdrawn" } else { "the attributes are dropped" };
             tracing::warn!(instance, peer, address, "malformed UPDATE, {consequence}: {what}");
         }
-        EventKind::PrefixLimit { family, limit } => {
-            tracing::error!(instance, peer, address, %family, limit, "more prefixes than allowed; the session stays down until it is reset");
+        EventKind::PrefixLimit { family, limit, action } => {
+            let consequence = match action {
+                LimitAction::Warn => "the session goes on".to_owned(),
+                LimitAction::Stop => "the session stays down until it is reset".to_owned(),
+                LimitAction::Restart(seconds) => format!("the session stays down for {seconds} s"),
+            };
+            tracing::error!(instance, peer, address, %family, limit, "more prefixes than allowed; {consequence}");
+        }
+        EventKind::PrefixWarning { family, limit, prefixes } => {
+            tracing::warn!(instance, peer, address, %family, limit, prefixes, "the prefix limit is near");
         }
         EventKind::EndOfRib { family, after } => {
             tracing::debug!(instance, peer, address, %family, ?after, "End-of-RIB received")

@@ -127,6 +127,8 @@ pub struct PeerSnapshot {
     pub restart_deadline: Option<Time>,
     /// Until when it has to have sent them again, now that it is back.
     pub stale_deadline: Option<Time>,
+    /// The session is said to end soon (RFC 8326).
+    pub drains: bool,
     /// Until when they are kept as a last resort, by family (RFC 9494).
     pub long_lived_deadlines: [(Family, Option<Time>); 2],
     /// What happened to it.
@@ -295,6 +297,7 @@ impl PeerSnapshot {
             stale: view.stale,
             restart_deadline: view.restart_deadline,
             stale_deadline: view.stale_deadline,
+            drains: view.drains,
             long_lived_deadlines: view.long_lived_deadlines,
             counters: counters.peer(view.id),
             families: families

@@ -270,6 +270,7 @@ fn compare_instances(differences: &mut Differences<'_>, winner: &Instance, loser
     differences.check("maximumPaths", &winner.maximum_paths, &loser.maximum_paths, &None);
     differences.check("multipathRelax", &winner.multipath_relax, &loser.multipath_relax, &false);
     differences.check("gracefulRestart", &winner.graceful_restart, &loser.graceful_restart, &None);
+    differences.check("gracefulShutdown", &winner.graceful_shutdown, &loser.graceful_shutdown, &false);
 }
 
 fn compare_peers(differences: &mut Differences<'_>, winner: &Peer, loser: &Peer) {
@@ -311,6 +312,15 @@ fn compare_peers(differences: &mut Differences<'_>, winner: &Peer, loser: &Peer)
         "routeReflectorClient",
         &winner.route_reflector_client,
         &loser.route_reflector_client,
+        &false,
+    );
+    differences.check("role", &winner.role, &loser.role, &None);
+    differences.check("strictRole", &winner.strict_role, &loser.strict_role, &false);
+    differences.check("gracefulShutdown", &winner.graceful_shutdown, &loser.graceful_shutdown, &false);
+    differences.check(
+        "ignoreGracefulShutdown",
+        &winner.ignore_graceful_shutdown,
+        &loser.ignore_graceful_shutdown,
         &false,
     );
 }

@@ -192,6 +192,7 @@ fn shell(
         maximum_paths: None,
         multipath_relax: false,
         graceful_restart: None,
+        graceful_shutdown: false,
     };
     let alone = Intent { hold_seconds: None, instances: vec![instance.clone()] };
     if let Err(invalid) = alone.validate() {

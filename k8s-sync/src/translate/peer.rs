@@ -105,6 +105,10 @@ pub(super) fn build(
         max_prefixes: None,
         add_path: None,
         route_reflector_client: false,
+        role: None,
+        strict_role: false,
+        graceful_shutdown: false,
+        ignore_graceful_shutdown: false,
     };
     authenticate(scope, &settings.spec, object, &mut peer, report);
     Some(PeerOutcome { peer, offers })

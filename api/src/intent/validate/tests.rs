@@ -219,6 +219,27 @@ const RULES: &[(&str, &str, &str)] = &[
              families",
     ),
     (
+        "/instances/0/peers/0/maxPrefixes",
+        r#"{"limit": 9, "warningPercent": 101}"#,
+        "instances[0].peers[0].maxPrefixes.warningPercent: 101 is out of range; write 1 to 100",
+    ),
+    (
+        "/instances/0/peers/0/maxPrefixes",
+        r#"{"limit": 9, "restartSeconds": 5}"#,
+        "instances[0].peers[0].maxPrefixes.restartSeconds: needs action: restart: only the action `restart` opens the \
+             session again",
+    ),
+    (
+        "/instances/0/peers/0/strictRole",
+        r#"true"#,
+        "instances[0].peers[0].strictRole: needs role: without a role of ours the neighbour's does not matter",
+    ),
+    (
+        "/instances/0/peers/1",
+        r#"{"name": "i", "address": "10.0.0.7", "peerASN": 65001, "role": "peer"}"#,
+        "instances[0].peers[1].role: contradicts peerASN: roles are between different ASes (RFC 9234)",
+    ),
+    (
         "/instances/0/peers/0/routeReflectorClient",
         r#"true"#,
         "instances[0].peers[0].routeReflectorClient: contradicts peerASN: routes are reflected between internal \

@@ -99,11 +99,16 @@ impl Neighbor {
     fn render_connection(&self, out: &mut String) {
         if self.prefixes_config_exceed_max {
             out.push_str("  Closed because it sent more prefixes than allowed");
-            out.push_str(if self.reduce_prefix_num_and_clear_ip_bgp {
-                "; stays so until it is reset\n"
-            } else {
-                "\n"
-            });
+            match self.restart_in_timer_msec {
+                Some(left) => _ = writeln!(out, "; opened again in {} seconds", left / 1000),
+                None if self.reduce_prefix_num_and_clear_ip_bgp => {
+                    out.push_str("; stays so until it is reset\n");
+                }
+                None => out.push('\n'),
+            }
+        }
+        if self.graceful_shutdown {
+            out.push_str("  Graceful shutdown: other paths are preferred (RFC 8326)\n");
         }
         if let Some(hops) = self.external_bgp_nbr_max_hops_away {
             _ = writeln!(out, "  External BGP neighbor may be up to {hops} hops away.");
@@ -392,10 +397,15 @@ impl FamilyInfo {
         }
         _ = writeln!(out, "  {} accepted prefixes", self.accepted_prefix_counter);
         if let Some(limit) = self.prefix_allowed_max {
-            _ = writeln!(out, "  Maximum prefixes allowed {limit}");
+            let only = if self.prefix_allowed_max_warning { " (warning-only)" } else { "" };
+            _ = writeln!(out, "  Maximum prefixes allowed {limit}{only}");
         }
         if let Some(percent) = self.prefix_allowed_warning_thresh {
-            _ = writeln!(out, "  Threshold for warning message {percent}%");
+            _ = write!(out, "  Threshold for warning message {percent}%");
+            match self.prefix_allowed_restart_interval_msecs {
+                Some(msecs) => _ = writeln!(out, ", restart interval {} sec", msecs / 1000),
+                None => out.push('\n'),
+            }
         }
     }
 }

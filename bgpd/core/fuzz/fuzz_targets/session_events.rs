@@ -115,7 +115,7 @@ impl World {
             (3, Some(peer)) => peer.timers.hold = [0, 30, 90][usize::from(which) % 3],
             (4, Some(peer)) => peer.remote_asn = [None, Some(65002)][usize::from(which) % 2],
             (5, Some(peer)) => peer.families = FamilySet::IPV4_UNICAST,
-            (6, Some(peer)) => peer.max_prefixes = [None, Some(1)][usize::from(which) % 2],
+            (6, Some(peer)) => peer.max_prefixes = [None, Some(1.into())][usize::from(which) % 2],
             (7, Some(_)) => drop(settings.peers.remove(usize::from(which) % count)),
             (8, _) => settings.router_id = Ipv4Addr::new(10, 0, 0, which.max(1)),
             (9, _) => settings.local_asn = 65001 + u32::from(which % 2),

@@ -54,7 +54,7 @@ fn established(asn: u32, limited: bool, now: Time) -> Option<(Speaker, ConnId)> 
     let mut settings = SpeakerSettings::new("fuzz", 65001, Ipv4Addr::new(10, 0, 0, 1));
     let remote: SocketAddr = SocketAddr::from(([192, 0, 2, 2], 179));
     let mut peer = PeerConfig::new("peer", remote.ip(), None);
-    peer.max_prefixes = limited.then_some(8);
+    peer.max_prefixes = limited.then_some(8.into());
     settings.peers.push(peer);
     let mut speaker = Speaker::new(SpeakerConfig::new(settings).ok()?, 1, now);
     let Some(Action::Connect(connect)) = speaker.poll_action() else { return None };

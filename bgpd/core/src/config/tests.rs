@@ -74,7 +74,7 @@ fn peers() {
     assert_eq!(refused_peer(|peer| peer.password = Some(Password::new(""))), PeerFault::PasswordLength(0));
     let long = "x".repeat(81);
     assert_eq!(refused_peer(|peer| peer.password = Some(Password::new(long))), PeerFault::PasswordLength(81));
-    assert_eq!(refused_peer(|peer| peer.max_prefixes = Some(0)), PeerFault::MaxPrefixes);
+    assert_eq!(refused_peer(|peer| peer.max_prefixes = Some(0.into())), PeerFault::MaxPrefixes);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::session::backoff::Backoff;
 use crate::session::collision::Side;
 use crate::session::connection::Conn;
 use crate::session::history::History;
+use crate::session::limit::Told;
 use crate::session::refresh::Refreshes;
 use crate::session::shared::Shared;
 use crate::session::timers::ConnTimers;
@@ -62,6 +63,9 @@ pub(crate) struct PeerState {
     helper: Helper,
     refresh_pending: FamilySet,
     refreshes: Refreshes,
+    drained: bool,
+    limit_told: Told,
+    limit_until: Option<Time>,
 }
 
 /// Our addresses towards a peer whose routes are kept.
@@ -135,6 +139,9 @@ impl Peer {
             helper,
             refresh_pending,
             refreshes,
+            drained,
+            limit_told,
+            limit_until,
         } = self;
         PeerState {
             id: *id,
@@ -167,6 +174,9 @@ impl Peer {
             helper: helper.clone(),
             refresh_pending: *refresh_pending,
             refreshes: refreshes.clone(),
+            drained: *drained,
+            limit_told: *limit_told,
+            limit_until: *limit_until,
         }
     }
 
@@ -211,6 +221,9 @@ impl Peer {
         self.helper = state.helper;
         self.refresh_pending = state.refresh_pending;
         self.refreshes = state.refreshes;
+        self.drained = state.drained;
+        self.limit_told = state.limit_told;
+        self.limit_until = state.limit_until;
         self.history.record_order(now, Order::HandedOver);
         if let Some(conn) = state.conn {
             self.import_conn(conn, state.ends, shared);

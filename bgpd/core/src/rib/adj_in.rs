@@ -1,5 +1,5 @@
 //! What is made of a received path before it may take part: the checks of the protocol, then the import policy
-//! (RFC 4271 §6.3, §9.1.1, §9.1.2; RFC 4456 §8).
+//! (RFC 4271 §6.3, §9.1.1, §9.1.2; RFC 4456 §8; RFC 9234 §5; RFC 8326 §4).
 //!
 //! Whatever fails a check stays in the Adj-RIB-In with the name of the check: an operator can see it, and a changed policy
 //! or next hop can let it in without asking the peer again.
@@ -19,6 +19,7 @@ use crate::policy::{Candidate, Outcome, SourceMatch, Verdict};
 use super::interner::{AttrId, Interner};
 use super::loc::Judges;
 use super::nexthop::{NextHopState, is_host};
+use super::only_to_customer::{is_leak, marks_what_comes};
 use super::path::Standing;
 use super::peer::Peer;
 use super::reason::Ineligible;
@@ -52,6 +53,13 @@ impl Import {
         if aged && !base.communities.contains(&Community::LLGR_STALE) {
             let base = base.to_mut();
             base.communities = base.communities.with([Community::LLGR_STALE]);
+        }
+        let params = &peer.params;
+        if params.role.is_some_and(marks_what_comes) && base.only_to_customer.is_none() {
+            base.to_mut().only_to_customer = Some(params.remote_asn);
+        }
+        if leaves(peer, &base) && base.local_pref != Some(0) {
+            base.to_mut().local_pref = Some(0);
         }
         let base = match base {
             Cow::Borrowed(_) => {
@@ -93,6 +101,9 @@ impl Import {
             Some(actions) => {
                 let mut attributes = PathAttributes::clone(interner.get(self.base));
                 actions.apply(&mut attributes);
+                if leaves(peer, &attributes) {
+                    attributes.local_pref = Some(0);
+                }
                 interner.intern_owned(attributes)
             }
         };
@@ -120,6 +131,14 @@ pub(super) fn outcome(interner: &Interner, peer: &Peer, prefix: &IpNet, attribut
     policy.evaluate(Candidate { prefix, attributes: interner.get(attributes), source })
 }
 
+/// Whether a path is going to end soon, by the external peer's word or by ours: then every other one is better, whatever the
+/// policy says (RFC 8326 §4.1, §4.2).
+fn leaves(peer: &Peer, attributes: &PathAttributes) -> bool {
+    let params = &peer.params;
+    let said = attributes.communities.contains(&Community::GRACEFUL_SHUTDOWN);
+    params.kind == PeerKind::External && (params.drain || said && !params.ignore_graceful_shutdown)
+}
+
 /// The first check that a path fails.
 fn check(judges: Judges<'_>, peer: &Peer, attributes: &PathAttributes) -> Option<Ineligible> {
     let params = &peer.params;
@@ -139,6 +158,10 @@ fn check(judges: Judges<'_>, peer: &Peer, attributes: &PathAttributes) -> Option
             let first = attributes.as_path.first_asn();
             if params.enforce_first_as && first != Some(params.remote_asn) {
                 return Some(Ineligible::FirstAsMismatch);
+            }
+            let leak = |(role, value)| is_leak(role, params.remote_asn, value);
+            if params.role.zip(attributes.only_to_customer).is_some_and(leak) {
+                return Some(Ineligible::RouteLeak);
             }
         }
     }

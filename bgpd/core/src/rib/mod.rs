@@ -18,6 +18,7 @@
 //! | `loc` | changing a destination: the one place where all of the above meet |
 //! | `adj_out/` | update groups |
 //! | `handover` | everything to messages for another process, and back |
+//! | `only_to_customer` | which way routes may go (RFC 9234) |
 //! | `retain` | paths of a peer that restarts: kept, swept |
 //! | `reconsider` | looking at paths again when configuration, policy or next hops changed |
 //! | `reason` | every refusal and choice by name |
@@ -38,6 +39,7 @@ mod handover;
 mod interner;
 mod loc;
 mod nexthop;
+mod only_to_customer;
 mod path;
 mod peer;
 mod reason;
@@ -100,8 +102,6 @@ pub struct UpdateOutcome {
     pub ineligible: u32,
     /// Announced paths that were not taken in: of one destination the peer has as many as it may have.
     pub crowded: u32,
-    /// The family in which the peer now has more accepted prefixes than it may have.
-    pub limit_exceeded: Option<Family>,
 }
 
 /// The routing information base of one speaker.
@@ -199,7 +199,6 @@ impl Rib {
             };
             self.announce(peer, family, received, reach.prefixes, now, &mut outcome);
             self.interner.release(received);
-            outcome.limit_exceeded = outcome.limit_exceeded.or_else(|| self.limit_exceeded(peer, family));
         }
         outcome
     }
@@ -241,11 +240,11 @@ impl Rib {
         self.local = wanted;
     }
 
-    /// Changes how many prefixes a peer may have. Gives back a family in which it already has more.
-    pub fn set_max_prefixes(&mut self, peer: PeerId, max_prefixes: Option<u32>) -> Option<Family> {
-        self.peers.get_mut(&peer)?.params.max_prefixes = max_prefixes;
-        let families = self.families.iter().map(|family| family.family);
-        families.filter_map(|family| self.limit_exceeded(peer, family)).next()
+    /// Prefixes of a peer that take part in the decision and are not stale.
+    #[must_use]
+    pub fn fresh_prefixes(&self, peer: PeerId, family: Family) -> u32 {
+        let counters = self.peers.get(&peer).and_then(|state| state.counters.get(family_index(family)));
+        counters.map_or(0, |counters| counters.accepted().saturating_sub(counters.stale))
     }
 
     /// A peer asked for its routes again (RFC 2918). It is sent all of them, between markers if it knows them (RFC 7313).
@@ -347,14 +346,6 @@ impl Rib {
             counters.add_all(&came);
             counters.subtract_all(&gone);
         });
-    }
-
-    fn limit_exceeded(&self, peer: PeerId, family: Family) -> Option<Family> {
-        let state = self.peers.get(&peer)?;
-        let counters = state.counters.get(family_index(family))?;
-        // What is stale will be sent again or go: counted twice, a restart would pass the limit.
-        let fresh = counters.accepted().saturating_sub(counters.stale);
-        (fresh > state.params.max_prefixes?).then_some(family)
     }
 
     fn count(&mut self, peer: PeerId, family: Family, change: impl FnOnce(&mut peer::PathCounters)) {

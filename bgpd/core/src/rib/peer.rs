@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use bgp_wire::{EncodeContext, Family, FamilySet, NextHop, PeerKind};
+use bgp_wire::{EncodeContext, Family, FamilySet, NextHop, PeerKind, Role};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -55,10 +55,14 @@ pub struct PeerParams {
     pub route_reflector_client: bool,
     /// Whether the AS_PATH of an external peer has to start with its AS. Off for route servers (RFC 7947 §2.2.2).
     pub enforce_first_as: bool,
-    /// Largest number of prefixes accepted per family. None: no limit.
-    pub max_prefixes: Option<u32>,
     /// Whether the peer gets routes that are kept as a last resort.
     pub long_lived: LongLived,
+    /// Our role towards an external peer (RFC 9234).
+    pub role: Option<Role>,
+    /// The session will end soon, and traffic should have left it by then (RFC 8326).
+    pub drain: bool,
+    /// The peer's own word that its session will end soon is not listened to.
+    pub ignore_graceful_shutdown: bool,
 }
 
 /// What a peer is told of routes with LLGR_STALE (RFC 9494 §4.3).
@@ -240,8 +244,10 @@ mod tests {
             export: None,
             route_reflector_client: false,
             enforce_first_as: true,
-            max_prefixes: None,
             long_lived: LongLived::default(),
+            role: None,
+            drain: false,
+            ignore_graceful_shutdown: false,
         }
     }
 

@@ -27,13 +27,15 @@ pub enum Ineligible {
     UnreachableNextHop,
     /// The prefix is no unicast destination (RFC 4271 §6.3).
     NotUnicast,
+    /// ONLY_TO_CUSTOMER says that the path may not come from this neighbour: a leak (RFC 9234 §5).
+    RouteLeak,
     /// The import policy rejected the path.
     ImportPolicy,
 }
 
 impl Ineligible {
     /// All reasons, in the order of [`Ineligible::index`].
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AsLoop,
         Self::OwnOriginatorId,
         Self::ClusterLoop,
@@ -42,6 +44,7 @@ impl Ineligible {
         Self::OwnNextHop,
         Self::UnreachableNextHop,
         Self::NotUnicast,
+        Self::RouteLeak,
         Self::ImportPolicy,
     ];
 
@@ -63,6 +66,7 @@ impl Ineligible {
             Self::OwnNextHop => "own_next_hop",
             Self::UnreachableNextHop => "unreachable_next_hop",
             Self::NotUnicast => "not_unicast",
+            Self::RouteLeak => "route_leak",
             Self::ImportPolicy => "import_policy",
         }
     }
@@ -79,6 +83,7 @@ impl fmt::Display for Ineligible {
             Self::OwnNextHop => "next hop is our own address",
             Self::UnreachableNextHop => "next hop is inaccessible",
             Self::NotUnicast => "prefix is multicast, loopback or link-local",
+            Self::RouteLeak => "only-to-customer does not allow it to come from this neighbor",
             Self::ImportPolicy => "rejected by the import policy",
         })
     }
@@ -177,6 +182,8 @@ pub enum NotAdvertised {
     NoExport,
     /// The path carries NO_EXPORT_SUBCONFED and the peer is external (RFC 1997).
     NoExportSubconfed,
+    /// The path carries ONLY_TO_CUSTOMER, and the peer is no customer (RFC 9234 §5).
+    OnlyToCustomer,
     /// The export policy rejected it.
     ExportPolicy {
         /// The policy.
@@ -205,6 +212,7 @@ impl NotAdvertised {
             Self::NoAdvertise => "no_advertise",
             Self::NoExport => "no_export",
             Self::NoExportSubconfed => "no_export_subconfed",
+            Self::OnlyToCustomer => "only_to_customer",
             Self::ExportPolicy { .. } => "export_policy",
             Self::NoNextHop => "no_next_hop",
             Self::TooLong => "too_long",
@@ -226,6 +234,7 @@ impl fmt::Display for NotAdvertised {
             Self::NoAdvertise => "community no-advertise",
             Self::NoExport => "community no-export",
             Self::NoExportSubconfed => "community local-AS (no-export-subconfed)",
+            Self::OnlyToCustomer => "only-to-customer is set, and this peer is no customer",
             Self::ExportPolicy { policy, statement: Some(statement) } => {
                 return write!(f, "rejected by statement {statement:?} of export policy {policy:?}");
             }

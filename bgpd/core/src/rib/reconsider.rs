@@ -102,6 +102,20 @@ impl Rib {
         }
     }
 
+    /// Changes what holds while a session is about to end, and whether the peer is believed when it says so (RFC 8326). Its
+    /// paths are looked at again, and it is sent the differences.
+    pub fn set_drain(&mut self, peer: PeerId, drain: bool, ignored: bool, now: Time) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let drains = std::mem::replace(&mut state.params.drain, drain) != drain;
+        let ignores = std::mem::replace(&mut state.params.ignore_graceful_shutdown, ignored) != ignored;
+        if drains || ignores {
+            self.import_again(|path| path.peer == peer);
+        }
+        if drains {
+            self.export_again(peer, now);
+        }
+    }
+
     /// Something that decides what a peer is sent changed: it is sent the differences.
     fn export_again(&mut self, peer: PeerId, now: Time) {
         let Some(state) = self.peers.get(&peer) else { return };

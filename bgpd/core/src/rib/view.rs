@@ -368,6 +368,7 @@ impl Rib {
             Refusal::NoAdvertise => NotAdvertised::NoAdvertise,
             Refusal::NoExport => NotAdvertised::NoExport,
             Refusal::NoExportSubconfed => NotAdvertised::NoExportSubconfed,
+            Refusal::OnlyToCustomer => NotAdvertised::OnlyToCustomer,
             Refusal::NoNextHop => NotAdvertised::NoNextHop,
             Refusal::TooLong => NotAdvertised::TooLong,
             Refusal::Policy(statement) => {

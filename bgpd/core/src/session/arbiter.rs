@@ -171,6 +171,7 @@ impl Peer {
         }
         self.restart_timeout(shared, now);
         self.refresh_timeout(shared, now);
+        self.limit_timeout(shared, now);
         if self.retry.take_if(|at| *at <= now).is_some() {
             if self.dialed.state == State::Connect {
                 let text: Arc<str> = "no answer".into();

@@ -74,7 +74,8 @@ impl Peer {
     pub(crate) fn routes_complete(&mut self, family: Family, shared: &mut Shared, now: Time) {
         if self.helper.end_of_rib(family) {
             self.sweep([family].into_iter().collect(), SweepCause::EndOfRib, shared);
-            self.check_prefix_limit(shared, now);
+            // While routes were stale they were not counted.
+            self.check_prefix_limits(shared, now);
         }
         shared.restarting.feed(Input::EndOfRib(self.id, family), now);
     }
@@ -93,7 +94,8 @@ impl Peer {
         while let Some(expired) = self.helper.handle_timeout(now) {
             self.age(expired.aged, shared, now);
             self.sweep(expired.swept, expired.cause, shared);
-            self.check_prefix_limit(shared, now);
+            // While routes were stale they were not counted.
+            self.check_prefix_limits(shared, now);
         }
     }
 
@@ -108,15 +110,6 @@ impl Peer {
                 let cause = SweepCause::NoLongLived;
                 self.emit(EventKind::StaleSwept { family, routes: removed, cause }, shared);
             }
-        }
-    }
-
-    /// While routes were stale they were not counted.
-    pub(crate) fn check_prefix_limit(&mut self, shared: &mut Shared, now: Time) {
-        let limit = self.config.max_prefixes;
-        let exceeded = self.established_side().and_then(|_| shared.rib.set_max_prefixes(self.id, limit));
-        if let Some(family) = exceeded {
-            self.pass_prefix_limit(family, shared, now);
         }
     }
 

@@ -26,6 +26,7 @@ mod graceful;
 pub(crate) mod history;
 mod inbound;
 mod leave;
+pub(crate) mod limit;
 mod negotiate;
 mod outbound;
 mod peer;

@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_wire::{AddPath, AddPathMode, Capability, Family, FamilySet, Notification, Open};
+use bgp_wire::{AddPath, AddPathMode, Capability, Family, FamilySet, Notification, Open, Role};
 use bytes::{BufMut, BytesMut};
 
 use crate::config::Timers;
@@ -29,6 +29,9 @@ pub(crate) struct Offer {
     pub(crate) timers: Timers,
     pub(crate) families: FamilySet,
     pub(crate) capabilities: Vec<Capability>,
+    /// What we are to an external peer.
+    pub(crate) role: Option<Role>,
+    pub(crate) strict_role: bool,
 }
 
 /// Why a peer's OPEN cannot be accepted.
@@ -43,6 +46,12 @@ pub(crate) enum OpenRefusal {
     /// Bad BGP Identifier: RFC 6286 §2.2 allows a duplicate only across ASes.
     #[error("the peer has our router ID {0}; internal peers need different ones")]
     RouterId(Ipv4Addr),
+    /// Role Mismatch (RFC 9234 §4.2).
+    #[error("roles do not fit: we are {} to the peer, the peer says it is {}", ours.label(), theirs.label())]
+    RoleMismatch { ours: Role, theirs: Role },
+    /// Role Mismatch: strict, and the peer says nothing.
+    #[error("we are {} to the peer and strict about it, and the peer does not say what it is", ours.label())]
+    RoleMissing { ours: Role },
     /// Unsupported Capability: nothing to exchange routes of.
     #[error("no address family in common: configured {configured:?}, the peer offers {offered:?}")]
     NoCommonFamily { configured: FamilySet, offered: FamilySet },
@@ -54,6 +63,9 @@ impl OpenRefusal {
         match self {
             Self::PeerAs { .. } | Self::PeerAsNotListed { .. } => Notification::new(OPEN_ERROR, 2),
             Self::RouterId(_) => Notification::new(OPEN_ERROR, 3),
+            Self::RoleMismatch { .. } | Self::RoleMissing { .. } => {
+                Notification::new(OPEN_ERROR, ROLE_MISMATCH)
+            }
             Self::NoCommonFamily { configured, .. } => {
                 // RFC 5492 §5: the capabilities that the peer lacks, as they would stand in its OPEN.
                 let mut data = BytesMut::new();
@@ -79,6 +91,9 @@ pub(crate) fn negotiate(offer: Offer, open: Open) -> Result<Negotiated, OpenRefu
     }
     if open.asn == offer.local_asn && open.router_id == offer.router_id {
         return Err(OpenRefusal::RouterId(open.router_id));
+    }
+    if open.asn != offer.local_asn {
+        check_role(offer.role, offer.strict_role, &open.capabilities)?;
     }
     let theirs = Theirs::read(&open.capabilities);
     let families = offer.families.intersection(theirs.families);
@@ -184,6 +199,24 @@ impl Theirs {
     }
 }
 
+/// Whether the two roles fit (RFC 9234 §4.2). Of several that contradict each other at least one does not.
+fn check_role(ours: Option<Role>, strict: bool, theirs: &[Capability]) -> Result<(), OpenRefusal> {
+    let Some(ours) = ours else { return Ok(()) };
+    let mut said = theirs.iter().filter_map(|capability| match capability {
+        Capability::Role(role) => Some(*role),
+        _ => None,
+    });
+    let mut none = true;
+    let misfit = said.by_ref().inspect(|_| none = false).find(|theirs| !ours.fits(*theirs));
+    match misfit {
+        Some(theirs) => Err(OpenRefusal::RoleMismatch { ours, theirs }),
+        None if none && strict => Err(OpenRefusal::RoleMissing { ours }),
+        None => Ok(()),
+    }
+}
+
+/// Role Mismatch (RFC 9234 §4.2).
+const ROLE_MISMATCH: u8 = 11;
 /// OPEN Message Error.
 const OPEN_ERROR: u8 = 2;
 /// Capability code of multiprotocol extensions.
@@ -203,6 +236,8 @@ mod tests {
             timers: Timers { hold: 90, keepalive: 30, connect_retry: 120 },
             families: FamilySet::ALL,
             capabilities,
+            role: None,
+            strict_role: false,
         }
     }
 
@@ -314,5 +349,38 @@ mod tests {
         assert!(negotiate(offer(vec![next_hop]), open(all)).unwrap().extended_next_hop);
         let plain = negotiate(offer(vec![]), open(vec![])).unwrap();
         assert!(!plain.extended_message && !plain.four_octet_as && !plain.route_refresh);
+    }
+
+    #[test]
+    fn roles_must_fit() {
+        use Role::{Customer, Peer, Provider, RouteServer, RouteServerClient, Unassigned};
+        let fitting = [
+            (Provider, Customer),
+            (Customer, Provider),
+            (RouteServer, RouteServerClient),
+            (RouteServerClient, RouteServer),
+            (Peer, Peer),
+        ];
+        let all = [Provider, Customer, RouteServer, RouteServerClient, Peer, Unassigned(9)];
+        let agreed = |ours: Option<Role>, strict_role, theirs: &[Role]| {
+            let offer = Offer { role: ours, strict_role, ..offer(vec![]) };
+            negotiate(offer, open(theirs.iter().map(|role| Capability::Role(*role)).collect())).map(|_| ())
+        };
+        for ours in all.into_iter().take(5) {
+            for theirs in all {
+                let outcome = agreed(Some(ours), false, &[theirs]);
+                assert_eq!(outcome.is_ok(), fitting.contains(&(ours, theirs)), "{ours:?} {theirs:?}");
+                if let Err(refusal) = outcome {
+                    assert_eq!(refusal.notification(), Notification::new(2, 11));
+                }
+            }
+        }
+        assert!(agreed(None, false, &[Provider]).is_ok());
+        assert!(agreed(Some(Peer), false, &[]).is_ok());
+        assert_eq!(agreed(Some(Peer), true, &[]), Err(OpenRefusal::RoleMissing { ours: Peer }));
+        assert!(agreed(Some(Peer), false, &[Peer, Peer]).is_ok());
+        assert!(agreed(Some(Peer), false, &[Peer, Customer]).is_err(), "it cannot be both");
+        let internal = Offer { role: Some(Peer), remote_asn: None, local_asn: 65002, ..offer(vec![]) };
+        assert!(negotiate(internal, open(vec![Capability::Role(Provider)])).is_ok(), "not within an AS");
     }
 }

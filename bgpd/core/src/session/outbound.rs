@@ -43,6 +43,8 @@ impl Peer {
         capabilities.extend(add_path_capability(&self.config));
         capabilities.extend(self.restart_capabilities(shared));
         capabilities.push(Capability::FourOctetAs(shared.config.local_asn));
+        let internal = self.config.remote_asn == Some(shared.config.local_asn);
+        capabilities.extend(self.config.role.filter(|_| !internal).map(Capability::Role));
         if let Some(host) = shared.config.hostname.clone() {
             capabilities.push(Capability::Fqdn { host, domain: String::new() });
         }
@@ -54,6 +56,8 @@ impl Peer {
             timers: self.config.timers,
             families,
             capabilities,
+            role: self.config.role,
+            strict_role: self.config.strict_role,
         }
     }
 

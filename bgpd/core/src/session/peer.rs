@@ -24,6 +24,7 @@ use crate::session::collision::Side;
 use crate::session::connection::{Conn, Slot};
 use crate::session::fsm::{Effect, Input, Notice, State, transition};
 use crate::session::history::History;
+use crate::session::limit::Told;
 use crate::session::refresh::Refreshes;
 use crate::session::shared::{Cause, Shared};
 use crate::session::timers::{self, LEFTOVER_HOLD_TIME};
@@ -89,6 +90,12 @@ pub(crate) struct Peer {
     pub(crate) refresh_pending: FamilySet,
     /// Refreshes that the peer began.
     pub(crate) refreshes: Refreshes,
+    /// An operator said that the session is about to end (RFC 8326).
+    pub(crate) drained: bool,
+    /// What was told about its prefix limit.
+    pub(crate) limit_told: Told,
+    /// When the wait after a prefix limit ends by itself.
+    pub(crate) limit_until: Option<Time>,
 }
 
 impl Peer {
@@ -126,6 +133,9 @@ impl Peer {
             helper: Helper::default(),
             refresh_pending: FamilySet::EMPTY,
             refreshes: Refreshes::default(),
+            drained: false,
+            limit_told: Told::default(),
+            limit_until: None,
         }
     }
 
@@ -162,7 +172,7 @@ impl Peer {
     pub(crate) fn held(&self) -> Option<Held> {
         match self.run {
             Run::Shutdown | Run::Disabled(_) => Some(Held::AdminDown),
-            Run::PrefixLimit => Some(Held::PrefixLimit),
+            Run::PrefixLimit => Some(Held::PrefixLimit { until: self.limit_until }),
             Run::Stopped => Some(Held::Stopped),
             Run::Enabled => self.idle_hold.filter(|_| self.state() == State::Idle).map(Held::IdleHold),
         }
@@ -187,8 +197,9 @@ impl Peer {
 
     /// The earliest deadline of all, those of graceful restart included.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let helper = self.helper.deadline();
-        timers::earliest([self.session_deadline(), helper, self.refreshes.deadline(), self.forget_at])
+        let alone =
+            [self.helper.deadline(), self.limit_deadline(), self.refreshes.deadline(), self.forget_at];
+        alone.into_iter().chain([self.session_deadline()]).flatten().min()
     }
 
     /// Puts an input into one slot's state machine and carries out what it asks for.
@@ -285,9 +296,21 @@ impl Peer {
             export: self.config.export.clone(),
             route_reflector_client: self.config.route_reflector_client,
             enforce_first_as: true,
-            max_prefixes: self.config.max_prefixes,
+            role: self.config.role.filter(|_| negotiated.remote_asn != shared.config.local_asn),
+            drain: self.drains(),
+            ignore_graceful_shutdown: self.config.ignore_graceful_shutdown,
             long_lived: long_lived_of(negotiated, self.demotes_long_lived(negotiated.remote_asn, shared)),
         }
+    }
+
+    /// Whether the session is said to end soon (RFC 8326).
+    pub(crate) const fn drains(&self) -> bool {
+        self.config.graceful_shutdown || self.drained
+    }
+
+    /// The RIB learns what the configuration or an operator said about that. Nothing but routes is sent.
+    pub(crate) fn apply_drain(&self, shared: &mut Shared, now: Time) {
+        shared.rib.set_drain(self.id, self.drains(), self.config.ignore_graceful_shutdown, now);
     }
 
     /// The session reached Established on `side`.
@@ -302,6 +325,7 @@ impl Peer {
         self.established_at = Some(now);
         self.established_count += 1;
         self.end_of_rib = FamilySet::EMPTY;
+        self.limit_told = Told::default();
         self.refresh_pending = FamilySet::EMPTY;
         self.refreshes = Refreshes::default();
         // The peer may still prefer the other connection: then its OPEN comes soon, and the rule of §6.8 decides.

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_wire::{Family, Message, MessageError, MessageKind, Notification, Open, Update, cease};
-use bytes::{BufMut, Bytes, BytesMut};
+use bgp_wire::{Message, MessageError, MessageKind, Notification, Open, Update, cease};
 
 use crate::event::EventKind;
 use crate::ids::ConnId;
@@ -17,7 +16,7 @@ use crate::session::fsm::{Input, State};
 use crate::session::history::bounded;
 use crate::session::inbound::Step;
 use crate::session::negotiate::negotiate;
-use crate::session::peer::{FSM_ERROR, Peer, Run};
+use crate::session::peer::{FSM_ERROR, Peer};
 use crate::session::shared::{Cause, Shared};
 use crate::time::Time;
 use crate::view::Direction;
@@ -178,7 +177,7 @@ impl Peer {
         }
         // No change of state comes of it, so the reason is never seen.
         self.feed(side, Input::Update, Reason::OpenConfirmed, shared, now);
-        let outcome = shared.rib.handle_update(self.id, update, now);
+        shared.rib.handle_update(self.id, update, now);
         if let Some(family) = update.end_of_rib.filter(|family| !self.end_of_rib.contains(*family)) {
             self.end_of_rib.insert(family);
             let after = self.established_at.map_or(Duration::ZERO, |at| now.since(at));
@@ -187,23 +186,7 @@ impl Peer {
         if let Some(family) = update.end_of_rib {
             self.routes_complete(family, shared, now);
         }
-        if let Some(family) = outcome.limit_exceeded {
-            self.pass_prefix_limit(family, shared, now);
-        }
-    }
-
-    /// The peer sent more prefixes than it may: close, and wait for an operator (RFC 4486 §4).
-    pub(crate) fn pass_prefix_limit(&mut self, family: Family, shared: &mut Shared, now: Time) {
-        let limit = self.config.max_prefixes.unwrap_or_default();
-        self.emit(EventKind::PrefixLimit { family, limit }, shared);
-        self.run = Run::PrefixLimit;
-        let mut data = BytesMut::with_capacity(7);
-        data.put_u16(family.afi);
-        data.put_u8(family.safi);
-        data.put_u32(limit);
-        let notification =
-            Notification { code: CEASE, subcode: cease::MAXIMUM_PREFIXES, data: Bytes::from(data) };
-        self.stop(&Reason::PrefixLimit { limit }, &notification, shared, now);
+        self.check_prefix_limits(shared, now);
     }
 
     fn count_received(&mut self, kind: Option<MessageKind>) {

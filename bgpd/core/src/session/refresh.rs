@@ -136,6 +136,6 @@ impl Peer {
     fn refresh_over(&mut self, family: Family, end: RefreshEnd, shared: &mut Shared, now: Time) {
         let routes = shared.rib.refresh_ends(self.id, family);
         self.emit(EventKind::RefreshOver { family, routes, end }, shared);
-        self.check_prefix_limit(shared, now);
+        self.check_prefix_limits(shared, now);
     }
 }

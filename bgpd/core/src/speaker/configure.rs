@@ -316,11 +316,12 @@ fn soften(peer: &mut Peer, fields: &[ConfigField], shared: &mut Shared, now: Tim
     if changed(ConfigField::AddPath) {
         shared.rib.set_paths_sent(peer.id, peer.config.add_path.send, now);
     }
-    if changed(ConfigField::MaxPrefixes) && peer.established_side().is_some() {
-        let exceeded = shared.rib.set_max_prefixes(peer.id, peer.config.max_prefixes);
-        if let Some(family) = exceeded {
-            peer.pass_prefix_limit(family, shared, now);
-        }
+    if changed(ConfigField::MaxPrefixes) {
+        peer.forget_limit_told();
+        peer.check_prefix_limits(shared, now);
+    }
+    if changed(ConfigField::GracefulShutdown) || changed(ConfigField::IgnoreGracefulShutdown) {
+        peer.apply_drain(shared, now);
     }
     if changed(ConfigField::DemoteLongLived)
         && let Some(negotiated) = peer.last_negotiated.as_ref().filter(|_| peer.established_side().is_some())
@@ -373,6 +374,10 @@ fn differences(old: &PeerConfig, new: &PeerConfig) -> Vec<ConfigField> {
         (ConfigField::ExportPolicy, old.export != new.export),
         (ConfigField::MaxPrefixes, old.max_prefixes != new.max_prefixes),
         (ConfigField::RouteReflectorClient, old.route_reflector_client != new.route_reflector_client),
+        (ConfigField::Role, old.role != new.role),
+        (ConfigField::StrictRole, old.strict_role != new.strict_role),
+        (ConfigField::GracefulShutdown, old.graceful_shutdown != new.graceful_shutdown),
+        (ConfigField::IgnoreGracefulShutdown, old.ignore_graceful_shutdown != new.ignore_graceful_shutdown),
     ];
     rows.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
 }

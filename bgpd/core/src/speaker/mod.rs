@@ -220,6 +220,20 @@ impl Speaker {
                 }
                 Ok(())
             }),
+            Command::Drain { peer } => self.with_peer(peer, |peer, shared| {
+                if !std::mem::replace(&mut peer.drained, true) {
+                    peer.history.record_order(now, Order::Drained);
+                    peer.apply_drain(shared, now);
+                }
+                Ok(())
+            }),
+            Command::Undrain { peer } => self.with_peer(peer, |peer, shared| {
+                if std::mem::replace(&mut peer.drained, false) {
+                    peer.history.record_order(now, Order::Undrained);
+                    peer.apply_drain(shared, now);
+                }
+                if peer.drains() { Err(CommandRefusal::DrainedByConfig) } else { Ok(()) }
+            }),
             Command::Stop { text } => {
                 self.stopped = true;
                 let notification = Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, text.as_deref());

@@ -95,6 +95,7 @@ fn view(peer: &Peer) -> PeerView<'_> {
         stale: peer.helper.kept(),
         restart_deadline: peer.helper.restart_deadline(),
         stale_deadline: peer.helper.stale_deadline(),
+        drains: peer.drains(),
         long_lived_deadlines: peer.helper.long_lived(),
     }
 }

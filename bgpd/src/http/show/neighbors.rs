@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use bgp_core::config::LimitAction;
 use bgp_core::{Direction, Held};
-use bgp_wire::{AddPathMode, Capability, Family, FamilySet, LongLivedFamily};
+use bgp_wire::{AddPathMode, Capability, Family, FamilySet, LongLivedFamily, Role};
 use rutter_api::show::neighbor::capabilities::{
     AddPath, Capabilities, Exchange, HostNames, RestartFamilies, RestartFamily, SoftwareVersions,
 };
@@ -50,7 +51,10 @@ fn neighbor(view: &View, peer: &PeerSnapshot, connections: &TcpStates) -> Neighb
     let internal = peer.remote_asn == Some(snapshot.local_asn);
     let connected = peer.endpoints.is_some();
     let switch = if connected { Switch::On } else { Switch::Off };
-    let limit_passed = peer.held == Some(Held::PrefixLimit);
+    let (limit_passed, limit_until) = match peer.held {
+        Some(Held::PrefixLimit { until }) => (true, until),
+        _ => (false, None),
+    };
     let configured = &peer.config.timers;
     Neighbor {
         bgp_neighbor_addr: is_link_local(peer.config.address).then(|| peer.config.address.to_string()),
@@ -59,7 +63,7 @@ fn neighbor(view: &View, peer: &PeerSnapshot, connections: &TcpStates) -> Neighb
         local_as_replace_as_dual_as: false,
         nbr_external_link: !internal,
         nbr_internal_link: internal,
-        local_role: "undefined".to_owned(),
+        local_role: peer.config.role.map_or("undefined", Role::label).to_owned(),
         remote_role: remote_role(peer),
         nbr_desc: peer.config.description.as_deref().map(str::to_owned),
         hostname: peer.hostname().unwrap_or(Cow::Borrowed("Unknown")).into_owned(),
@@ -100,7 +104,10 @@ fn neighbor(view: &View, peer: &PeerSnapshot, connections: &TcpStates) -> Neighb
         queued_octets: (peer.queued_out > 0).then_some(peer.queued_out as u64),
         last_reset: last_reset(peer, now),
         prefixes_config_exceed_max: limit_passed,
-        reduce_prefix_num_and_clear_ip_bgp: limit_passed,
+        reduce_prefix_num_from: limit_until.is_some(),
+        restart_in_timer_msec: limit_until.map(|until| millis(until.since(now.time))),
+        reduce_prefix_num_and_clear_ip_bgp: limit_passed && limit_until.is_none(),
+        graceful_shutdown: peer.drains,
         external_bgp_nbr_max_hops_away: (!internal)
             .then(|| peer.config.ttl_security.or(peer.config.multihop).unwrap_or(1)),
         internal_bgp_nbr_max_hops_away: internal.then_some(255),
@@ -118,7 +125,7 @@ fn neighbor(view: &View, peer: &PeerSnapshot, connections: &TcpStates) -> Neighb
 
 fn remote_role(peer: &PeerSnapshot) -> String {
     let role = peer.received(|capability| match capability {
-        Capability::Role(role) => Some(format!("{role:?}").to_lowercase()),
+        Capability::Role(role) => Some(role.label().to_owned()),
         _ => None,
     });
     role.unwrap_or_else(|| "undefined".to_owned())
@@ -377,6 +384,7 @@ fn family_info(peer: &PeerSnapshot, family: Family) -> FamilyInfo {
     let policy_name = |policy: &Option<std::sync::Arc<bgp_core::policy::Policy>>| {
         policy.as_ref().map(|policy| policy.name.to_string())
     };
+    let max = peer.config.max_prefixes;
     FamilyInfo {
         update_group_id: None,
         sub_group_id: None,
@@ -391,8 +399,13 @@ fn family_info(peer: &PeerSnapshot, family: Family) -> FamilyInfo {
         route_map_for_outgoing_advertisements: policy_name(&peer.config.export),
         accepted_prefix_counter: routes.accepted,
         sent_prefix_counter: up.then_some(routes.advertised),
-        prefix_allowed_max: peer.config.max_prefixes.map(u64::from),
-        prefix_allowed_warning_thresh: None,
+        prefix_allowed_max: max.map(|max| max.limit.into()),
+        prefix_allowed_max_warning: max.is_some_and(|max| max.action == LimitAction::Warn),
+        prefix_allowed_warning_thresh: max.map(|max| max.warning_percent),
+        prefix_allowed_restart_interval_msecs: max.and_then(|max| match max.action {
+            LimitAction::Restart(seconds) => Some(u64::from(seconds) * 1000),
+            LimitAction::Warn | LimitAction::Stop => None,
+        }),
     }
 }
 

@@ -60,7 +60,7 @@ impl PeerSnapshot {
     pub fn shown_state(&self) -> PeerState {
         match (self.state, self.held) {
             (State::Idle, Some(Held::AdminDown | Held::Stopped)) => PeerState::IdleAdmin,
-            (State::Idle, Some(Held::PrefixLimit)) => PeerState::IdlePfxCt,
+            (State::Idle, Some(Held::PrefixLimit { .. })) => PeerState::IdlePfxCt,
             (state, _) => plain_state(state),
         }
     }
@@ -70,7 +70,7 @@ impl PeerSnapshot {
     pub fn held_by(&self) -> HeldBy {
         match self.held {
             Some(Held::AdminDown | Held::Stopped) => HeldBy::Admin,
-            Some(Held::PrefixLimit) => HeldBy::PfxCt,
+            Some(Held::PrefixLimit { .. }) => HeldBy::PfxCt,
             Some(Held::IdleHold(_)) | None => HeldBy::Nothing,
         }
     }

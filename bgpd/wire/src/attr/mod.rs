@@ -21,6 +21,7 @@ pub(crate) mod med;
 pub(crate) mod mp_reach;
 pub(crate) mod mp_unreach;
 pub mod next_hop;
+pub(crate) mod only_to_customer;
 pub mod origin;
 pub(crate) mod originator_id;
 pub mod partial;
@@ -69,6 +70,8 @@ pub struct PathAttributes {
     pub extended_communities: CommunitySet<ExtendedCommunity>,
     /// LARGE_COMMUNITY
     pub large_communities: CommunitySet<LargeCommunity>,
+    /// ONLY_TO_CUSTOMER
+    pub only_to_customer: Option<u32>,
     /// ORIGINATOR_ID
     pub originator_id: Option<Ipv4Addr>,
     /// CLUSTER_LIST, nearest cluster first

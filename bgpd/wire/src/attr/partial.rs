@@ -14,4 +14,6 @@ pub struct Partial {
     pub extended_communities: bool,
     /// LARGE_COMMUNITY
     pub large_communities: bool,
+    /// ONLY_TO_CUSTOMER
+    pub only_to_customer: bool,
 }

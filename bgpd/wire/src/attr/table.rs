@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | code, name | attribute type | IANA "BGP Path Attributes" |
 //! | class | category, and with it the flags | the attribute's RFC |
-//! | malformed | what a malformed value costs | RFC 7606 §7, RFC 6793 §6, RFC 8092 §6 |
+//! | malformed | what a malformed value costs | RFC 7606 §7, RFC 6793 §6, RFC 8092 §6, RFC 9234 §5 |
 //! | sender | from whom it is taken | RFC 7606 §7.5, §7.9, §7.10 |
 //! | file | module with `decode`, `encode`, `show`, `arbitrary` | beside this one |
 //!
@@ -14,8 +14,8 @@
 use super::row::{Class::*, Sender::*};
 use super::{
     aggregator, as_path, as4_aggregator, as4_path, atomic_aggregate, cluster_list, community,
-    extended_community, large_community, local_pref, med, mp_reach, mp_unreach, next_hop, origin,
-    originator_id,
+    extended_community, large_community, local_pref, med, mp_reach, mp_unreach, next_hop, only_to_customer,
+    origin, originator_id,
 };
 use crate::error::Disposition::*;
 
@@ -59,6 +59,7 @@ table! {
     17   AS4_PATH             OptionalTransitive    Discard         Anyone    as4_path            "RFC 6793 §3"
     18   AS4_AGGREGATOR       OptionalTransitive    Discard         Anyone    as4_aggregator      "RFC 6793 §3"
     32   LARGE_COMMUNITY      OptionalTransitive    TreatAsWithdraw Anyone    large_community     "RFC 8092"
+    35   ONLY_TO_CUSTOMER     OptionalTransitive    TreatAsWithdraw Anyone    only_to_customer    "RFC 9234 §5"
 }
 
 /// The row of an attribute type, if the codec knows it.

@@ -17,6 +17,34 @@ pub enum Role {
     Unassigned(u8),
 }
 
+impl Role {
+    /// Whether a speaker with this role and one with `other` can have a session (RFC 9234 §4.2).
+    #[must_use]
+    pub const fn fits(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Provider, Self::Customer)
+                | (Self::Customer, Self::Provider)
+                | (Self::RouteServer, Self::RouteServerClient)
+                | (Self::RouteServerClient, Self::RouteServer)
+                | (Self::Peer, Self::Peer)
+        )
+    }
+
+    /// The role in one word.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::RouteServer => "rs-server",
+            Self::RouteServerClient => "rs-client",
+            Self::Customer => "customer",
+            Self::Peer => "peer",
+            Self::Unassigned(_) => "unassigned",
+        }
+    }
+}
+
 impl From<u8> for Role {
     fn from(octet: u8) -> Self {
         match octet {

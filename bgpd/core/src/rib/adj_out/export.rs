@@ -1,5 +1,5 @@
 //! What a route becomes on its way to a peer, or why it does not go there (RFC 4271 §5.1, §9.1.3, §9.2; RFC 4456 §8;
-//! RFC 1997).
+//! RFC 1997; RFC 9494 §4.3; RFC 9234 §5; RFC 8326 §4).
 //!
 //! | attribute | external peer | internal peer |
 //! |---|---|---|
@@ -10,6 +10,8 @@
 //! | ORIGINATOR_ID, CLUSTER_LIST | never | added when reflecting |
 //! | LLGR_STALE among the COMMUNITIES | not at all unless the peer knows it | the same; or with LOCAL_PREF 0 and NO_EXPORT |
 //! | EXTENDED COMMUNITIES | transitive ones only (RFC 4360 §6) | as they are |
+//! | ONLY_TO_CUSTOMER | by our role (RFC 9234) | as it is |
+//! | GRACEFUL_SHUTDOWN, while draining (RFC 8326) | added | LOCAL_PREF 0 instead |
 //! | everything else | as it is | as it is |
 //!
 //! External peers always get ourselves as next hop of learned routes, also where RFC 4271 §5.1.3 would allow a third
@@ -23,7 +25,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bgp_wire::{
-    AttributeBlock, Community, EncodeContext, EncodeError, Family, NextHop, PathAttributes, PeerKind,
+    AttributeBlock, Community, EncodeContext, EncodeError, Family, NextHop, PathAttributes, PeerKind, Role,
     UpdateWriter,
 };
 use bytes::BytesMut;
@@ -31,6 +33,7 @@ use bytes::BytesMut;
 use crate::config::PathsSent;
 use crate::policy::{Actions, CompiledPolicy, SourceMatch};
 use crate::rib::decision::DEFAULT_LOCAL_PREF;
+use crate::rib::only_to_customer::{keeps_down, marks_what_goes};
 use crate::rib::peer::{LongLived, Peer, Source};
 
 /// Everything about a peer that its export depends on. Peers with equal keys get equal routes in equal octets.
@@ -44,6 +47,8 @@ pub(in crate::rib) struct GroupKey {
     pub(super) next_hop_self: Option<NextHop>,
     pub(super) policy: Option<Arc<CompiledPolicy>>,
     pub(super) long_lived: LongLived,
+    pub(super) role: Option<Role>,
+    pub(super) drain: bool,
 }
 
 impl GroupKey {
@@ -63,6 +68,8 @@ impl GroupKey {
             next_hop_self: peer.params.next_hop_self(family),
             policy: peer.export.clone(),
             long_lived: peer.params.long_lived,
+            role: peer.params.role,
+            drain: peer.params.drain,
         }
     }
 }
@@ -81,6 +88,8 @@ impl PartialEq for GroupKey {
             && self.several == other.several
             && self.next_hop_self == other.next_hop_self
             && self.long_lived == other.long_lived
+            && self.role == other.role
+            && self.drain == other.drain
     }
 }
 
@@ -93,6 +102,7 @@ pub(in crate::rib) enum Refusal {
     NoAdvertise,
     NoExport,
     NoExportSubconfed,
+    OnlyToCustomer,
     /// The statement; none: the default action.
     Policy(Option<u32>),
     NoNextHop,
@@ -114,6 +124,9 @@ impl Exporter<'_> {
         let internal = self.key.kind == PeerKind::Internal;
         if internal && source.kind == SourceMatch::Internal && !source.client && !self.key.client {
             return Err(Refusal::InternalToInternal);
+        }
+        if attributes.only_to_customer.is_some() && self.key.role.is_some_and(keeps_down) {
+            return Err(Refusal::OnlyToCustomer);
         }
         if attributes.communities.is_empty() {
             return Ok(());
@@ -166,6 +179,12 @@ impl Exporter<'_> {
             out.extended_communities =
                 out.extended_communities.without(|community| !community.is_transitive());
         }
+        if self.key.role.is_some_and(marks_what_goes) {
+            out.only_to_customer.get_or_insert(self.local_asn);
+        }
+        if self.key.drain {
+            out.communities = out.communities.with([Community::GRACEFUL_SHUTDOWN]);
+        }
         let more = actions.map_or(0, |actions| actions.prepend);
         // An internal peer may be in a confederation whose members mean nothing outside of it (RFC 5065 §4.1 c).
         out.as_path = out.as_path.without_confederation().prepend(self.local_asn, 1 + usize::from(more));
@@ -176,6 +195,9 @@ impl Exporter<'_> {
             actions.apply(out);
         }
         out.local_pref.get_or_insert(DEFAULT_LOCAL_PREF);
+        if self.key.drain {
+            out.local_pref = Some(0);
+        }
         if self.key.long_lived == LongLived::Demoted && out.communities.contains(&Community::LLGR_STALE) {
             out.local_pref = Some(0);
             out.communities = out.communities.with([Community::NO_EXPORT]);

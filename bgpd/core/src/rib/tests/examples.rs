@@ -228,19 +228,17 @@ fn a_path_that_became_too_long_is_withdrawn() {
 }
 
 #[test]
-fn too_many_prefixes_are_reported_once_they_are_too_many() {
+fn prefixes_that_count_are_those_that_take_part() {
     let mut lab = Lab::new(config());
     let import = policy(&["10.9.0.0/16"], Verdict::Reject, Actions::default());
-    let limited = PeerParams { max_prefixes: Some(2), import: Some(import), ..params(1, 65_001) };
-    lab.up(limited, 1);
+    lab.up(PeerParams { import: Some(import), ..params(1, 65_001) }, 1);
     let outcome = lab.announce(1, &via(1, "65001"), &["10.1.0.0/16", "10.2.0.0/16", "10.9.0.0/16"]);
     assert_eq!(outcome, UpdateOutcome { announced: 3, ineligible: 1, ..UpdateOutcome::default() });
-    assert_eq!(lab.announce(1, &via(1, "65001 2"), &["10.1.0.0/16"]).limit_exceeded, None);
-    let outcome = lab.announce(1, &via(1, "65001"), &["10.3.0.0/16"]);
-    assert_eq!(outcome.limit_exceeded, Some(Family::IPV4_UNICAST));
-    assert_eq!(lab.rib.set_max_prefixes(peer(1), Some(3)), None);
-    assert_eq!(lab.rib.set_max_prefixes(peer(1), Some(1)), Some(Family::IPV4_UNICAST));
-    assert_eq!(lab.rib.set_max_prefixes(peer(1), None), None);
+    lab.announce(1, &via(1, "65001 2"), &["10.1.0.0/16"]);
+    assert_eq!(lab.rib.fresh_prefixes(peer(1), Family::IPV4_UNICAST), 2);
+    lab.announce(1, &via(1, "65001"), &["10.3.0.0/16"]);
+    assert_eq!(lab.rib.fresh_prefixes(peer(1), Family::IPV4_UNICAST), 3);
+    assert_eq!(lab.rib.fresh_prefixes(peer(1), Family::IPV6_UNICAST), 0);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod handover;
 mod long_lived;
 mod paths;
 mod properties;
+mod roles;
 mod stale;
 
 use std::collections::BTreeMap;
@@ -60,8 +61,10 @@ fn params(number: u32, remote_asn: u32) -> PeerParams {
         export: None,
         route_reflector_client: false,
         enforce_first_as: true,
-        max_prefixes: None,
         long_lived: LongLived::default(),
+        role: None,
+        drain: false,
+        ignore_graceful_shutdown: false,
     }
 }
 

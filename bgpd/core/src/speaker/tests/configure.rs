@@ -49,7 +49,10 @@ fn each_field_costs_what_its_row_says() {
         (ConfigField::AddPath, |peer| peer.add_path = every_path()),
         (ConfigField::ImportPolicy, |peer| peer.import = Some(policy())),
         (ConfigField::ExportPolicy, |peer| peer.export = Some(policy())),
-        (ConfigField::MaxPrefixes, |peer| peer.max_prefixes = Some(100)),
+        (ConfigField::MaxPrefixes, |peer| peer.max_prefixes = Some(100.into())),
+        (ConfigField::Role, |peer| peer.role = Some(bgp_wire::Role::Peer)),
+        (ConfigField::GracefulShutdown, |peer| peer.graceful_shutdown = true),
+        (ConfigField::IgnoreGracefulShutdown, |peer| peer.ignore_graceful_shutdown = true),
         (ConfigField::RouteReflectorClient, |peer| {
             peer.remote_asn = None;
             peer.route_reflector_client = true;
@@ -63,6 +66,7 @@ fn each_field_costs_what_its_row_says() {
             ConfigField::LocalAsn
                 | ConfigField::RouterId
                 | ConfigField::StaleTime
+                | ConfigField::StrictRole
                 | ConfigField::DemoteLongLived
         );
         assert!(elsewhere || tried.contains(field), "{field} is not tried here: add a line");

@@ -209,7 +209,7 @@ fn a_restart_does_not_count_twice_against_the_prefix_limit() {
     let (mut script, conn) = with_routes(&theirs(false, false, true));
     let mut settings = settings();
     settings_with_restart(&mut settings);
-    settings.peers[0].max_prefixes = Some(2);
+    settings.peers[0].max_prefixes = Some(2.into());
     script.speaker.handle_config(SpeakerConfig::new(settings).unwrap(), script.now);
     script.cut(conn);
     let conn = script.session(&theirs(true, false, true));

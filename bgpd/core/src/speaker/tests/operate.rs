@@ -79,3 +79,25 @@ fn stop_closes_everything_for_good() {
     let config = script.speaker.config().clone();
     assert!(script.speaker.handle_config(config, script.now).is_empty());
 }
+
+#[test]
+fn draining_is_said_by_routes_alone_and_taken_back() {
+    let mut script = Script::new(|settings| {
+        settings.routes = vec![crate::config::OriginatedRoute::new("203.0.113.0/24".parse().unwrap())];
+    });
+    let conn = script.establish();
+    script.sent(conn);
+    let peer = script.id();
+    for (command, drains) in [(Command::Drain { peer }, true), (Command::Undrain { peer }, false)] {
+        script.speaker.handle_command(command.clone(), script.now).unwrap();
+        assert_eq!((script.state(), script.peer().drains), (State::Established, drains));
+        assert!(matches!(script.sent(conn)[..], [Sent::Update(_)]), "one route, sent once more");
+        let again = script.speaker.handle_command(command, script.now);
+        assert_eq!((again, script.sent(conn)), (Ok(()), Vec::new()), "said once is enough");
+    }
+    let mut script = Script::with_peer(|peer| peer.graceful_shutdown = true);
+    script.establish();
+    let peer = script.id();
+    let refused = script.speaker.handle_command(Command::Undrain { peer }, script.now);
+    assert_eq!(refused, Err(CommandRefusal::DrainedByConfig));
+}

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::*;
-use crate::config::OriginatedRoute;
+use crate::config::{LimitAction, MaxPrefixes, OriginatedRoute};
 use crate::view::Held;
 
 /// Octets of the longest UPDATE: by so much a queue may be overfilled.
@@ -178,7 +178,7 @@ fn a_flood_of_refresh_requests_costs_one_more_table() {
 
 #[test]
 fn too_many_prefixes_close_the_session_until_an_operator_says_so() {
-    let mut script = Script::with_peer(|peer| peer.max_prefixes = Some(10));
+    let mut script = Script::with_peer(|peer| peer.max_prefixes = Some(10.into()));
     let conn = script.establish();
     script.send(conn, &updates(0..10, 10));
     assert_eq!(script.state(), State::Established);
@@ -188,7 +188,7 @@ fn too_many_prefixes_close_the_session_until_an_operator_says_so() {
     let [Sent::Notification(sent)] = sent.as_slice() else { panic!("{sent:?}") };
     assert_eq!((sent.code, sent.subcode), (6, cease::MAXIMUM_PREFIXES));
     assert_eq!(sent.data.as_ref(), [0, 1, 1, 0, 0, 0, 10], "family and limit (RFC 4486)");
-    assert_eq!((script.state(), script.peer().held), (State::Idle, Some(Held::PrefixLimit)));
+    assert_eq!((script.state(), script.peer().held), (State::Idle, Some(Held::PrefixLimit { until: None })));
     assert_eq!(script.last_reason(), Reason::PrefixLimit { limit: 10 });
     script.closed();
     script.pass(Duration::from_secs(10_000));
@@ -199,17 +199,82 @@ fn too_many_prefixes_close_the_session_until_an_operator_says_so() {
     assert!(script.until_dial().1 < Duration::from_secs(1));
 }
 
+fn limited(limit: u32, action: LimitAction) -> Script {
+    Script::with_peer(|peer| {
+        peer.max_prefixes = Some(MaxPrefixes { action, ..limit.into() });
+    })
+}
+
+impl Script {
+    /// Warnings and passed limits, by the number that was told.
+    fn limits(&mut self) -> (Vec<u32>, usize) {
+        let (mut warned, mut passed) = (Vec::new(), 0);
+        for event in self.events() {
+            match event {
+                EventKind::PrefixWarning { prefixes, .. } => warned.push(prefixes),
+                EventKind::PrefixLimit { .. } => passed += 1,
+                _ => {}
+            }
+        }
+        (warned, passed)
+    }
+}
+
+#[test]
+fn a_prefix_warning_is_given_once_per_crossing() {
+    let mut script = limited(8, LimitAction::Warn);
+    let conn = script.establish();
+    script.send(conn, &updates(0..6, 1));
+    assert_eq!(script.limits(), (vec![], 0), "six of eight are 75 %");
+    script.send(conn, &updates(6..8, 1));
+    assert_eq!(script.limits(), (vec![7], 0));
+    script.send(conn, &updates(8..12, 1));
+    assert_eq!((script.limits(), script.state()), ((vec![], 1), State::Established), "only a warning");
+    let mut settings = script.speaker.config().clone().into_settings();
+    settings.peers[0].max_prefixes = Some(MaxPrefixes { action: LimitAction::Warn, ..100.into() });
+    script.speaker.handle_config(SpeakerConfig::new(settings.clone()).unwrap(), script.now);
+    assert_eq!(script.limits(), (vec![], 0));
+    settings.peers[0].max_prefixes = Some(MaxPrefixes { action: LimitAction::Warn, ..11.into() });
+    script.speaker.handle_config(SpeakerConfig::new(settings).unwrap(), script.now);
+    assert_eq!(script.limits(), (vec![12], 1), "another limit is crossed anew");
+}
+
+#[test]
+fn a_passed_limit_may_end_by_itself() {
+    let mut script = limited(2, LimitAction::Restart(60));
+    let conn = script.establish();
+    script.send(conn, &updates(0..3, 1));
+    let until = Some(script.now + Duration::from_secs(60));
+    assert_eq!((script.state(), script.peer().held), (State::Idle, Some(Held::PrefixLimit { until })));
+    script.closed();
+    script.pass(Duration::from_secs(59));
+    assert!(script.closed().is_empty(), "no dial yet");
+    assert!(matches!(script.accept(), Err(AcceptRefusal::PrefixLimit { .. })));
+    script.pass(Duration::from_secs(2));
+    script.dial();
+    assert_eq!(script.peer().held, None);
+    // An operator need not wait.
+    let mut script = limited(2, LimitAction::Restart(60));
+    let conn = script.establish();
+    script.send(conn, &updates(0..3, 1));
+    script.closed();
+    let command = Command::Reset { peer: script.id(), text: None };
+    script.speaker.handle_command(command, script.now).unwrap();
+    assert!(script.until_dial().1 < Duration::from_secs(1));
+    script.speaker.check().unwrap();
+}
+
 #[test]
 fn a_lowered_limit_counts_at_once_and_a_raised_one_lets_go() {
     let mut script = Script::new(|_| {});
     let conn = script.establish();
     script.send(conn, &updates(0..10, 10));
     let mut settings = script.speaker.config().clone().into_settings();
-    settings.peers[0].max_prefixes = Some(5);
+    settings.peers[0].max_prefixes = Some(5.into());
     script.speaker.handle_config(SpeakerConfig::new(settings.clone()).unwrap(), script.now);
-    assert_eq!(script.peer().held, Some(Held::PrefixLimit));
+    assert_eq!(script.peer().held, Some(Held::PrefixLimit { until: None }));
     script.closed();
-    settings.peers[0].max_prefixes = Some(20);
+    settings.peers[0].max_prefixes = Some(20.into());
     script.speaker.handle_config(SpeakerConfig::new(settings).unwrap(), script.now);
     assert!(script.until_dial().1 < Duration::from_secs(1));
 }

@@ -20,6 +20,8 @@ fn key(kind: PeerKind) -> GroupKey {
         next_hop_self: Some(NextHop::V4(OWN_V4)),
         policy: None,
         long_lived: LongLived::Withheld,
+        role: None,
+        drain: false,
     }
 }
 
