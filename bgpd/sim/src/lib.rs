@@ -16,6 +16,7 @@
 //! | [`invariant`] | what must hold |
 //! | `ghost` | connections that no speaker opened |
 //! | [`topology`] | who is connected to whom |
+//! | [`handover`] | processes that take over from each other |
 //! | [`chaos`] | a random world with random trouble |
 //! | [`dice`], [`trace`] | the seed, and the way back from a failure |
 //!
@@ -24,6 +25,7 @@
 pub mod chaos;
 pub mod dice;
 mod ghost;
+pub mod handover;
 pub mod invariant;
 mod network;
 mod stream;
