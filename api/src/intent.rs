@@ -15,9 +15,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 mod security;
+mod template;
 mod validate;
 
 pub use security::{Secret, TcpAo, TcpAoAlgorithm, TcpAoKey};
+pub use template::{DEFAULT_LIMIT, DynamicPeers, PeerGroup, TakenOver};
 pub use validate::{InvalidIntent, Problem};
 
 /// Everything one owner wants. An empty intent wants nothing: its instances, peers and routes go away.
@@ -53,9 +55,15 @@ pub struct Instance {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub listen_addresses: Vec<IpAddr>,
+    /// Parameters that several peers share. A peer names its group, and what it says itself wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peer_groups: Vec<PeerGroup>,
     /// Neighbours, by unique name.
     #[serde(default)]
     pub peers: Vec<Peer>,
+    /// Neighbours that are known only by where they come from, by unique name. They need `listenPort`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dynamic_peers: Vec<DynamicPeers>,
     /// Routes this instance originates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
@@ -91,6 +99,9 @@ pub struct Peer {
     /// Address of the neighbour. An IPv6 link-local address needs [`Peer::interface`].
     #[schema(value_type = String)]
     pub address: IpAddr,
+    /// The peer group whose parameters this one takes over where it has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// The neighbour's ASN. Absent or 0: whatever it says in its OPEN.
     #[serde(default, rename = "peerASN", skip_serializing_if = "Option::is_none")]
     pub peer_asn: Option<u32>,

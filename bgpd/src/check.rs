@@ -66,9 +66,11 @@ pub fn check(path: &Path, options: &Options) -> Result<(), Failure> {
 /// Keys that this kernel cannot take: their sessions stay down.
 fn unsupported(instances: &[Instance]) -> Vec<String> {
     let signed = instances.iter().flat_map(|instance| {
+        let ranges = instance.dynamic_peers.iter().map(|dynamic| &dynamic.peer);
         instance
             .peers
             .iter()
+            .chain(ranges)
             .filter(|peer| peer.tcp_ao.is_some())
             .map(|peer| format!("{}/{}", instance.name, peer.name))
     });

@@ -562,7 +562,9 @@ fn session_side(instance: &Instance) -> Instance {
     Instance {
         name: instance.name.clone(),
         listen_addresses: instance.listen_addresses.clone(),
+        peer_groups: instance.peer_groups.clone(),
         peers: instance.peers.clone(),
+        dynamic_peers: instance.dynamic_peers.clone(),
         routes: Vec::new(),
         ..*instance
     }

@@ -124,6 +124,8 @@ pub enum Problem {
     },
 }
 
+mod templates;
+
 impl Intent {
     /// Checks every rule; the first one broken is the error.
     ///
@@ -177,6 +179,7 @@ impl Instance {
             addresses.add(&address, &at.key("address"))?;
             peer.check(self, &at)?;
         }
+        self.check_templates(at)?;
         let mut prefixes = Seen::new("an instance originates a prefix once");
         for (index, route) in self.routes.iter().enumerate() {
             let at = at.key("routes").index(index);
@@ -281,15 +284,20 @@ impl Peer {
             let why = "a link-local address means something on one link only";
             return at.key("address").fail(Problem::Needs { other: "interface", why });
         }
+        if let Some(local) = self.local_address.filter(|local| local.is_ipv4() != self.address.is_ipv4()) {
+            let other = format!("the peer's {}", self.address);
+            return at.key("localAddress").fail(Problem::FamilyMismatch { address: local, other });
+        }
+        self.check_parameters(instance, at)
+    }
+
+    /// All but name and address.
+    fn check_parameters(&self, instance: &Instance, at: &Path) -> Result<(), InvalidIntent> {
         at.key("peerASN").asn(self.peer_asn.unwrap_or_default())?;
         at.key("port").within(self.port.into(), 1, u16::MAX.into())?;
         if let Some(local) = self.local_address {
             let here = at.key("localAddress");
             here.unicast(local)?;
-            if local.is_ipv4() != self.address.is_ipv4() {
-                let other = format!("the peer's {}", self.address);
-                return here.fail(Problem::FamilyMismatch { address: local, other });
-            }
         }
         if let Some(interface) = &self.interface {
             at.key("interface").interface(interface)?;

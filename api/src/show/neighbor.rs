@@ -71,6 +71,15 @@ pub struct Neighbor {
     /// The configured description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbr_desc: Option<String>,
+    /// The peer group whose parameters it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_group: Option<String>,
+    /// A connection made it; no configuration names it. Absent when false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dynamic_peer: bool,
+    /// The dynamic neighbours it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_subnet_range_group: Option<String>,
     /// What it calls itself, `Unknown` if it did not say.
     pub hostname: String,
     /// Shut down by configuration. Present only when true.

@@ -63,7 +63,7 @@ pub struct FamilySummary {
     pub displayed_peers: u64,
     /// Peers with this family.
     pub total_peers: u64,
-    /// Peers without configuration of their own. Always 0.
+    /// Peers without configuration of their own: a connection from a range made them.
     pub dynamic_peers: u64,
     /// Options of the decision process.
     pub best_path: BestPathOptions,
@@ -128,6 +128,9 @@ pub struct PeerSummary {
     pub desc: Option<String>,
     /// What kind of name the peer is listed under.
     pub id_type: IdType,
+    /// A connection made it; no configuration names it. Absent when false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dynamic_peer: bool,
     /// It does not take what is sent to it. Ours; absent when false.
     #[serde(default, skip_serializing_if = "is_false")]
     pub slow_peer: bool,
@@ -239,8 +242,14 @@ impl FamilySummary {
         if let (Some(count), Some(bytes)) = (self.peer_group_count, self.peer_group_memory) {
             used("Peer groups", count, bytes);
         }
-        let names: Vec<String> =
-            self.peers.iter().map(|(key, peer)| text::named(peer.hostname.as_deref(), key)).collect();
+        let names: Vec<String> = self
+            .peers
+            .iter()
+            .map(|(key, peer)| {
+                let name = text::named(peer.hostname.as_deref(), key);
+                if peer.dynamic_peer { format!("*{name}") } else { name }
+            })
+            .collect();
         let width = names.iter().map(|name| name.chars().count() + 1).max().unwrap_or_default().max(16);
         _ = writeln!(
             out,
@@ -267,6 +276,9 @@ impl FamilySummary {
             );
         }
         _ = writeln!(out, "\nTotal number of neighbors {}", self.total_peers);
+        if self.dynamic_peers > 0 {
+            _ = writeln!(out, "* - dynamic neighbor\n{} dynamic neighbor(s)", self.dynamic_peers);
+        }
         out
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use rutter_api::intent::{Instance, Intent};
+use rutter_api::intent::{Instance, Intent, InvalidIntent, TakenOver};
 use serde::Deserialize;
 
 use crate::config::position::{FieldPositions, Position};
@@ -123,20 +123,43 @@ impl ConfigFile {
     /// # Errors
     /// See [`ConfigFile::read`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigErrors> {
-        let file: Self = serde_saphyr::from_str(text)
+        let mut file: Self = serde_saphyr::from_str(text)
             .map_err(|error| ConfigErrors(vec![syntax_error(path, text, error.without_snippet())]))?;
+        let refuse = |invalid: InvalidIntent, taken: &TakenOver| {
+            let mut problem = invalid.problem.to_string();
+            let mut field = invalid.field;
+            // What was written in a group is put right there.
+            if let Some(source) = taken.source(&field) {
+                problem = format!("{problem} (taken over by {field})");
+                field = source;
+            }
+            let position = Some(FieldPositions::of(text).position(&field));
+            ConfigErrors(vec![ConfigError { file: path.to_owned(), position, field, problem }])
+        };
+        let taken = file.take_over(text).map_err(|invalid| refuse(invalid, &TakenOver::default()))?;
         match file.intent().validate() {
             Ok(()) => Ok(file),
-            Err(invalid) => {
-                let position = FieldPositions::of(text).position(&invalid.field);
-                Err(ConfigErrors(vec![ConfigError {
-                    file: path.to_owned(),
-                    position: Some(position),
-                    field: invalid.field,
-                    problem: invalid.problem.to_string(),
-                }]))
-            }
+            Err(invalid) => Err(refuse(invalid, &taken)),
         }
+    }
+
+    /// Completes peers with what their groups have.
+    fn take_over(&mut self, text: &str) -> Result<TakenOver, InvalidIntent> {
+        let grouped = |instance: &Instance| {
+            let peers = instance.peers.iter();
+            peers
+                .chain(instance.dynamic_peers.iter().map(|dynamic| &dynamic.peer))
+                .any(|peer| peer.group.is_some())
+        };
+        if !self.instances.iter().any(grouped) {
+            return Ok(TakenOver::default());
+        }
+        let positions = FieldPositions::of(text);
+        let written = positions.written();
+        let mut intent = Intent { hold_seconds: None, instances: std::mem::take(&mut self.instances) };
+        let taken = intent.take_over(|path| written.contains(path));
+        self.instances = intent.instances;
+        taken
     }
 
     /// What owner `file` wants.
@@ -302,6 +325,49 @@ instances:
 ";
         let error = error_of(text);
         assert!(error.starts_with("router.yaml:3:15: instances[0].localASN: 23456 is reserved"), "{error}");
+    }
+
+    #[test]
+    fn what_a_group_says_wrong_is_found_in_the_group() {
+        let file = |timers: &str| {
+            format!(
+                "\
+instances:
+  - name: a
+    localASN: 65001
+    routerID: 10.0.0.1
+    peerGroups:
+      - name: tors
+        password: geheim
+        timers: {timers}
+    peers:
+      - name: p
+        address: 10.0.0.2
+        group: tors
+"
+            )
+        };
+        let good = ConfigFile::parse(Path::new("x"), &file("{holdSeconds: 9, keepaliveSeconds: 3}"));
+        assert_eq!(good.expect("valid").instances[0].peers[0].timers.hold_seconds, 9);
+        assert_eq!(
+            error_of(&file("{holdSeconds: 2}")),
+            "router.yaml:8:31: instances[0].peerGroups[0].timers.holdSeconds: 2 is out of range; write 0 or 3 to \
+             65535 (RFC 4271 §4.2) (taken over by instances[0].peers[0].timers.holdSeconds)"
+        );
+        assert_eq!(
+            error_of(&file("{holdSeconds: 2}").replace("group: tors", "group: spines")),
+            "router.yaml:12:16: instances[0].peers[0].group: \"spines\" is not the name of a peer group; list it \
+             under the instance's peerGroups"
+        );
+        let typo = error_of(&file("{holdSecond: 2}"));
+        assert!(
+            typo.starts_with("router.yaml:8:18: instances[0].peerGroups[0].timers.holdSecond: unknown field"),
+            "{typo}"
+        );
+        let typo = error_of(&file("{}").replace("password:", "pasword:"));
+        assert!(typo.starts_with("router.yaml:7:"), "{typo}");
+        let secret = error_of(&file("{}").replace("geheim", "[geheim]"));
+        assert!(secret.starts_with("router.yaml:7:") && !secret.contains("geheim"), "{secret}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a field that is not in the file resolves to its nearest ancestor that is, never to nothing.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScanError, Span};
@@ -55,6 +56,12 @@ impl FieldPositions {
             let _partial = positions.walk(&mut events, &event, &span, String::new(), None);
         }
         positions
+    }
+
+    /// The paths of all fields and items that the file has.
+    #[must_use]
+    pub fn written(&self) -> HashSet<&str> {
+        self.entries.iter().map(|entry| entry.path.as_str()).collect()
     }
 
     /// Where `path` stands. A scalar is pointed at by its value, a mapping or sequence by its key.

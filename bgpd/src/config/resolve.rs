@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_core::config::{
-    AddPath, AoAlgorithm, AoKey, ConfigError, GracefulRestart, LimitAction, MaxPrefixes, OriginatedRoute,
-    Password, PathsSent, PeerConfig, SpeakerConfig, SpeakerSettings, TcpAo, Timers,
+    AddPath, AoAlgorithm, AoKey, ConfigError, DynamicPeers, GracefulRestart, LimitAction, MaxPrefixes,
+    OriginatedRoute, Password, PathsSent, PeerConfig, SpeakerConfig, SpeakerSettings, TcpAo, Timers,
 };
 use bgp_core::policy;
 use bgp_wire::{Community, Family, FamilySet, LargeCommunity, Origin, Role};
@@ -56,7 +56,9 @@ pub fn resolve(instance: &intent::Instance, hostname: Option<&str>) -> Result<In
         settings.selection_deferral = Duration::from_secs(seconds.into());
     }
     settings.peers = instance.peers.iter().map(peer).collect::<Result<_, _>>()?;
-    for peer in &mut settings.peers {
+    settings.dynamic = instance.dynamic_peers.iter().map(dynamic).collect::<Result<_, _>>()?;
+    let ranges = settings.dynamic.iter_mut().map(|dynamic| &mut dynamic.template);
+    for peer in settings.peers.iter_mut().chain(ranges) {
         peer.graceful_shutdown |= instance.graceful_shutdown;
     }
     settings.routes = instance.routes.iter().map(route).collect::<Result<_, _>>()?;
@@ -72,8 +74,20 @@ fn listen(instance: &intent::Instance) -> Vec<SocketAddr> {
     instance.listen_addresses.iter().map(|address| SocketAddr::new(*address, port)).collect()
 }
 
+fn dynamic(dynamic: &intent::DynamicPeers) -> Result<DynamicPeers, ResolveError> {
+    let mut template = peer(&dynamic.peer)?;
+    template.remote_asns = Arc::from(dynamic.peer_asns.as_slice());
+    Ok(DynamicPeers {
+        name: Arc::clone(&template.name),
+        ranges: dynamic.ranges.clone(),
+        limit: dynamic.limit,
+        template,
+    })
+}
+
 fn peer(peer: &intent::Peer) -> Result<PeerConfig, ResolveError> {
     let mut config = PeerConfig::new(peer.name.as_str(), peer.address, peer.peer_asn.filter(|asn| *asn != 0));
+    config.group = peer.group.as_deref().map(Arc::from);
     config.port = peer.port;
     config.local_address = peer.local_address;
     config.interface = peer.interface.as_deref().map(Arc::from);

@@ -118,7 +118,7 @@ fn parse_intent(body: &[u8]) -> Result<Intent, ApiError> {
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, text));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let intent: Intent = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let mut intent: Intent = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let problem = error.into_inner();
         if path == "." {
@@ -137,15 +137,36 @@ fn parse_intent(body: &[u8]) -> Result<Intent, ApiError> {
         )
     })?;
     refuse_masked(&intent)?;
+    take_over(&mut intent, body)?;
     Ok(intent)
+}
+
+/// Completes peers with what their groups have. What the body does not have was not written.
+fn take_over(intent: &mut Intent, body: &[u8]) -> Result<(), ApiError> {
+    if intent.instances.iter().all(|instance| instance.peer_groups.is_empty()) {
+        // Whoever names a group all the same is told when the intent is checked.
+        return Ok(());
+    }
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let written = |path: &str| {
+        let pointer = format!("/{}", path.replace("].", "/").replace(['.', '['], "/").replace(']', ""));
+        body.pointer(&pointer).is_some()
+    };
+    match intent.take_over(written) {
+        Ok(_taken) => Ok(()),
+        Err(invalid) => Err(ApiError::field(invalid.field.clone(), invalid.to_string())),
+    }
 }
 
 /// What stands for a password in answers.
 const MASK: &str = "********";
 
 fn masked(mut intent: Intent) -> Intent {
-    for peer in intent.instances.iter_mut().flat_map(|instance| &mut instance.peers) {
-        secrets(peer).for_each(|secret| *secret = Secret::new(MASK));
+    for instance in &mut intent.instances {
+        let groups = instance.peer_groups.iter_mut().map(|group| &mut group.peer);
+        let ranges = instance.dynamic_peers.iter_mut().map(|dynamic| &mut dynamic.peer);
+        let all = instance.peers.iter_mut().chain(groups).chain(ranges);
+        all.flat_map(secrets).for_each(|secret| *secret = Secret::new(MASK));
     }
     intent
 }
@@ -159,8 +180,13 @@ fn secrets(peer: &mut Peer) -> impl Iterator<Item = &mut Secret> {
 fn refuse_masked(intent: &Intent) -> Result<(), ApiError> {
     for (number, instance) in intent.instances.iter().enumerate() {
         let masked = |secret: &Secret| secret.expose() == MASK;
-        let found = instance.peers.iter().enumerate().find_map(|(position, peer)| {
-            let at = format!("instances[{number}].peers[{position}]");
+        let named = |list: &'static str, position| format!("instances[{number}].{list}[{position}]");
+        let fixed = instance.peers.iter().enumerate().map(|(at, peer)| (named("peers", at), peer));
+        let groups = instance.peer_groups.iter().enumerate();
+        let groups = groups.map(|(at, group)| (named("peerGroups", at), &group.peer));
+        let ranges = instance.dynamic_peers.iter().enumerate();
+        let ranges = ranges.map(|(at, dynamic)| (named("dynamicPeers", at), &dynamic.peer));
+        let found = fixed.chain(groups).chain(ranges).find_map(|(at, peer)| {
             if peer.password.as_ref().is_some_and(masked) {
                 return Some(format!("{at}.password"));
             }

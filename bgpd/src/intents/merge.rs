@@ -128,7 +128,9 @@ impl<'a> Draft<'a> {
         let merged = Instance {
             name: instance.name.clone(),
             listen_addresses: instance.listen_addresses.clone(),
+            peer_groups: instance.peer_groups.clone(),
             peers: Vec::new(),
+            dynamic_peers: instance.dynamic_peers.clone(),
             routes: Vec::new(),
             ..**instance
         };
@@ -199,6 +201,19 @@ impl<'a> Draft<'a> {
     fn drop_misfits(&mut self, conflicts: &mut Vec<Conflict>) {
         let Self { owner, merged, peer_owners, last_owner, .. } = self;
         let (listens, local_asn) = (merged.listen_port.is_some(), merged.local_asn);
+        if !listens && !merged.dynamic_peers.is_empty() {
+            merged.dynamic_peers.clear();
+            let mut differences = Differences::new(&merged.name, None, owner, last_owner);
+            differences.report(ConflictKind::NotApplicable, "dynamicPeers");
+            conflicts.append(&mut differences.found);
+        }
+        let signed = |peer: &Peer| peer.password.is_some() || peer.tcp_ao.is_some();
+        let signed_ranges: Vec<_> = merged
+            .dynamic_peers
+            .iter()
+            .filter(|dynamic| signed(&dynamic.peer))
+            .flat_map(|dynamic| dynamic.ranges.clone())
+            .collect();
         let mut kept = Vec::new();
         for (peer, peer_owner) in merged.peers.drain(..).zip(peer_owners.drain(..)) {
             let external = peer.peer_asn.is_some_and(|asn| asn != 0 && asn != local_asn);
@@ -206,6 +221,9 @@ impl<'a> Draft<'a> {
                 Some("passive")
             } else if peer.route_reflector_client && external {
                 Some("routeReflectorClient")
+            } else if !signed(&peer) && signed_ranges.iter().any(|range| range.contains(&peer.address)) {
+                // The kernel would ask it for the range's key.
+                Some("password")
             } else {
                 None
             };
@@ -270,6 +288,7 @@ fn compare_instances(differences: &mut Differences<'_>, winner: &Instance, loser
     differences.check("maximumPaths", &winner.maximum_paths, &loser.maximum_paths, &None);
     differences.check("multipathRelax", &winner.multipath_relax, &loser.multipath_relax, &false);
     differences.check("gracefulRestart", &winner.graceful_restart, &loser.graceful_restart, &None);
+    differences.check("dynamicPeers", &winner.dynamic_peers, &loser.dynamic_peers, &Vec::new());
     differences.check("gracefulShutdown", &winner.graceful_shutdown, &loser.graceful_shutdown, &false);
 }
 
@@ -278,6 +297,7 @@ fn compare_peers(differences: &mut Differences<'_>, winner: &Peer, loser: &Peer)
     if winner.address != loser.address {
         differences.report(ConflictKind::DifferentValue, "address");
     }
+    differences.check("group", &winner.group, &loser.group, &None);
     differences.check("peerASN", &winner.peer_asn, &loser.peer_asn, &None);
     differences.check("port", &winner.port, &loser.port, &179);
     differences.check("localAddress", &winner.local_address, &loser.local_address, &None);

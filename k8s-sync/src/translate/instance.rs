@@ -191,6 +191,8 @@ fn shell(
         routes: Vec::new(),
         maximum_paths: None,
         multipath_relax: false,
+        peer_groups: Vec::new(),
+        dynamic_peers: Vec::new(),
         graceful_restart: None,
         graceful_shutdown: false,
     };

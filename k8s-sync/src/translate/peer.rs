@@ -84,6 +84,7 @@ pub(super) fn build(
     let mut peer = Peer {
         name: config.name.clone(),
         address: remote.address,
+        group: None,
         peer_asn: (peer_asn != 0).then_some(peer_asn),
         port: transport.peer_port,
         local_address,

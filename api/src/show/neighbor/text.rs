@@ -51,12 +51,19 @@ impl Neighbor {
         let link = if self.nbr_internal_link { "internal" } else { "external" };
         match &self.bgp_neighbor_addr {
             Some(address) => _ = write!(out, "BGP neighbor on {key}: {address}"),
+            None if self.dynamic_peer => _ = write!(out, "BGP neighbor is *{key}"),
             None => _ = write!(out, "BGP neighbor is {key}"),
         }
         _ = writeln!(out, ", remote AS {remote_as}, local AS {local_as}, {link} link");
         _ = writeln!(out, "  Local Role: {}\n  Remote Role: {}", self.local_role, self.remote_role);
         if let Some(description) = &self.nbr_desc {
             _ = writeln!(out, " Description: {description}");
+        }
+        if let Some(group) = &self.peer_group {
+            _ = writeln!(out, " Member of peer-group {group} for session parameters");
+        }
+        if let Some(range) = &self.peer_subnet_range_group {
+            _ = writeln!(out, " Belongs to the subnet range group: {range}");
         }
         if self.hostname != "Unknown" {
             _ = writeln!(out, "Hostname: {}", self.hostname);

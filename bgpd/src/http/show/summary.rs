@@ -37,6 +37,7 @@ pub fn family_summary(view: &View, family: Family) -> Option<FamilySummary> {
     }
     let count = peers.len() as u64;
     let failed = peers.iter().filter(|peer| !peer.exchanges(family)).count() as u64;
+    let dynamic = peers.iter().filter(|peer| peer.config.dynamic.is_some()).count() as u64;
     let queued: u64 = peers.iter().map(|peer| (peer.queued_out + peer.queued_in) as u64).sum();
     Some(FamilySummary {
         router_id: snapshot.router_id,
@@ -56,7 +57,7 @@ pub fn family_summary(view: &View, family: Family) -> Option<FamilySummary> {
         failed_peers: failed,
         displayed_peers: count,
         total_peers: count,
-        dynamic_peers: 0,
+        dynamic_peers: dynamic,
         best_path: BestPathOptions { multi_path_relax: snapshot.multipath_relax.to_string() },
     })
 }
@@ -92,6 +93,7 @@ fn row(view: &View, peer: &PeerSnapshot, family: Family) -> PeerSummary {
         connections_dropped: peer.dropped_count,
         desc: peer.config.description.as_deref().map(str::to_owned),
         id_type: peer.id_type(),
+        dynamic_peer: peer.config.dynamic.is_some(),
         slow_peer: peer.slow_since.is_some(),
     }
 }
