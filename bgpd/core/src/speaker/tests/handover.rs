@@ -116,3 +116,28 @@ fn a_hand_over_must_fit_the_configuration() {
     let refused = Speaker::import(config, 7, script.speaker.export().unwrap(), script.now);
     assert_eq!(refused.err().unwrap().to_string(), "peer another is configured and was not handed over");
 }
+
+fn with_range(settings: &mut SpeakerSettings) {
+    let mut template = PeerConfig::new("", IpAddr::V4(Ipv4Addr::UNSPECIFIED), None);
+    template.remote_asns = Arc::from([65002]);
+    let ranges = vec!["192.0.2.0/24".parse().unwrap()];
+    settings.peers.clear();
+    settings.dynamic.push(crate::config::DynamicPeers { name: "rack".into(), ranges, limit: 2, template });
+}
+
+#[test]
+fn a_peer_that_nobody_named_goes_on_too() {
+    let mut script = Script::new(with_range);
+    let conn = script.accept().unwrap();
+    script.finish(conn);
+    script.hand_over(with_range);
+    assert_eq!((script.state(), script.peer().established_count), (State::Established, 1));
+    assert_eq!(script.peer().config.dynamic.as_deref(), Some("rack"));
+    assert!(script.speaker.poll_action().is_none());
+    script.send(conn, &KEEPALIVE);
+    script.pass(Duration::from_secs(90));
+    assert_eq!(script.last_reason(), Reason::HoldTimerExpired);
+    script.hand_over(with_range);
+    script.pass(Duration::from_secs(61));
+    assert_eq!(script.speaker.peers().count(), 0, "it is forgotten in time");
+}
