@@ -95,6 +95,8 @@ fn community(shown: &str) -> Result<String> {
         "blackhole" => 0xffff_029a,
         "gracefulShutdown" => 0xffff_0000,
         "acceptOwn" => 0xffff_0001,
+        "llgrStale" => 0xffff_0006,
+        "noLlgr" => 0xffff_0007,
         text if text.contains(':') => return Ok(text.to_owned()),
         text => bail!("FRR shows a community `{text}` that this reader does not know"),
     };

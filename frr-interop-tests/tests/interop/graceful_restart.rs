@@ -8,7 +8,7 @@ use frr_interop_tests::{Oracle, PATIENCE, RawPeer, Star, run};
 use rutter_lab::{Bgpd, wait_for};
 use serde_json::Value;
 
-use crate::daemons::{Neighbor, RUTTER, Wants, bird, frr, over_v4, rutter};
+use crate::daemons::{Neighbor, RUTTER, Wants, announce_by_gobgp, bird, frr, gobgp, over_v4, rutter};
 
 const QUIET: Duration = Duration::from_millis(1_500);
 const WATCHER: u32 = 65_009;
@@ -153,6 +153,57 @@ fn rutter_helps_bird_over_a_crash() {
     });
 }
 
+/// GoBGP restarts gracefully per neighbour and per family.
+fn graceful_gobgp(link: usize, asn: u32) -> String {
+    let more =
+        "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 60\nnotification-enabled = true";
+    let wants = Wants { more, ..Wants::default() };
+    let family = "afi-safi-name = \"ipv4-unicast\"\n";
+    let per_family = format!("{family}[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n");
+    gobgp(link, asn, &format!("10.0.{link}.1"), wants).replace(family, &per_family)
+}
+
+#[test]
+fn rutter_helps_gobgp_over_a_crash() {
+    run("gr-helps-gobgp", &["gobgp", "watch"], |star| {
+        let bgpd = star.bgpd(&rutter(RUTTER, &[graceful(1, 65_001), over_v4(2, WATCHER)], &[]))?;
+        let networks = ["198.51.1.0/24", "198.51.2.0/24"];
+        let gobgp = star.peer(1)?.gobgp(&graceful_gobgp(1, 65_001))?;
+        announce_by_gobgp(&gobgp, &networks)?;
+        let mut watch = RawPeer::connect(star.peer(2)?, "10.0.2.1")?;
+        watch.establish(WATCHER, [10, 0, 2, 2].into())?;
+        gobgp.wait_established("10.0.1.1")?;
+        wait_for(PATIENCE, "rutter to have both routes", || {
+            let table = bgpd.get("/v1/show/bgp/ipv4?format=json")?;
+            ensure!(table["totalRoutes"] == 2, "{table}");
+            Ok(())
+        })?;
+        told(&mut watch)?;
+        gobgp.daemon().kill()?;
+        wait_stale(&bgpd, &networks)?;
+        let (announced, withdrawn) = told(&mut watch)?;
+        ensure!(announced.is_empty() && withdrawn.is_empty(), "{announced:?} {withdrawn:?}");
+        // Started for recovery (-r) it says that forwarding was kept.
+        let (host, daemon) = (star.peer(1)?, &rutter_lab::gobgp_binaries()?.gobgpd);
+        let (program, file) = (daemon.display().to_string(), host.folder().join("gobgpd.toml"));
+        let file = file.display().to_string();
+        let args = ["-r", "-t", "toml", "--api-hosts", "127.0.0.1:50051", "--pprof-disable", "-f", &file];
+        let argv: Vec<&str> = std::iter::once(program.as_str()).chain(args).collect();
+        let _again = host.spawn("gobgpd-again", &argv)?;
+        wait_for(PATIENCE, "GoBGP to answer", || gobgp.gobgp(&["global"]).map(drop))?;
+        announce_by_gobgp(&gobgp, &["198.51.1.0/24", "198.51.3.0/24"])?;
+        gobgp.wait_established("10.0.1.1")?;
+        wait_stale(&bgpd, &[])?;
+        let (announced, withdrawn) = told(&mut watch)?;
+        ensure!(announced == ["198.51.3.0/24"], "announced {announced:?}, withdrawn {withdrawn:?}");
+        ensure!(withdrawn == ["198.51.2.0/24"], "announced {announced:?}, withdrawn {withdrawn:?}");
+        let metrics = bgpd.request("GET", "/metrics", None)?.body;
+        let has = |name: &str| metrics.lines().any(|line| line.starts_with(name) && line.ends_with(" 1"));
+        ensure!(has("bgpd_graceful_restarts_total") && has("bgpd_stale_routes_removed_total"), "{metrics}");
+        Ok(())
+    });
+}
+
 #[test]
 fn a_peer_that_does_not_come_back_loses_its_routes() {
     run("gr-away", &["frr", "watch"], |star| {
@@ -271,5 +322,21 @@ fn bird_helps_rutter_over_a_crash() {
         crash(star, &bgpd, &bird)?;
         bgpd.daemon().terminate(Duration::from_secs(5))?;
         bird.wait_gone("203.0.113.0/24")
+    });
+}
+
+#[test]
+fn gobgp_helps_rutter_over_a_crash() {
+    run("gr-by-gobgp", &["gobgp", "watch", "bird"], |star| {
+        cable(star)?;
+        let bgpd = star.bgpd(&rutter_between())?;
+        let config = graceful_gobgp(1, 65_001)
+            + "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"10.9.1.3\"\npeer-as = 65009\n\
+               [neighbors.transport.config]\npassive-mode = true\n[[neighbors.afi-safis]]\n\
+               [neighbors.afi-safis.config]\nafi-safi-name = \"ipv4-unicast\"\n";
+        let gobgp = star.peer(1)?.gobgp(&config)?;
+        let wants = Wants { networks: &["198.51.3.0/24"], ..Wants::default() };
+        let _bird = star.peer(3)?.bird(&bird(3, 65_003, "10.0.3.1", wants))?;
+        crash(star, &bgpd, &gobgp)
     });
 }
