@@ -229,20 +229,7 @@ impl Scrape {
             &labels.values(),
             peer.counters.collisions,
         );
-        self.counter(
-            "bgpd_prefix_limit_total",
-            "Times the peer passed its prefix limit",
-            &names,
-            &labels.values(),
-            peer.counters.prefix_limit,
-        );
-        self.counter(
-            "bgpd_prefix_warnings_total",
-            "Times the peer came near its prefix limit",
-            &names,
-            &labels.values(),
-            peer.counters.prefix_warnings,
-        );
+        self.prefix_limit(&labels, peer);
         self.gauge(
             "bgpd_draining",
             "1 while the session is said to end soon (RFC 8326), else 0",
@@ -314,6 +301,24 @@ impl Scrape {
                 count,
             );
         }
+    }
+
+    fn prefix_limit(&self, labels: &NeighborLabels, peer: &PeerSnapshot) {
+        let names = NeighborLabels::NAMES;
+        self.counter(
+            "bgpd_prefix_limit_total",
+            "Times the peer passed its prefix limit",
+            &names,
+            &labels.values(),
+            peer.counters.prefix_limit,
+        );
+        self.counter(
+            "bgpd_prefix_warnings_total",
+            "Times the peer came near its prefix limit",
+            &names,
+            &labels.values(),
+            peer.counters.prefix_warnings,
+        );
     }
 
     /// Graceful restart of a neighbour, as its helper sees it (RFC 4724, RFC 9494).
