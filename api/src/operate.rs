@@ -16,6 +16,10 @@ pub enum Order {
     Disable,
     /// Take that back.
     Enable,
+    /// Ask everybody to prefer other paths (RFC 8326), without closing anything.
+    Drain,
+    /// Take that back.
+    Undrain,
 }
 
 /// A row.
@@ -56,6 +60,16 @@ pub const ORDERS: &[OrderRow] = &[
         order: Order::Enable,
         words: &["no neighbor NEIGHBOR shutdown"],
         help: "Take the shutdown back",
+    },
+    OrderRow {
+        order: Order::Drain,
+        words: &["neighbor NEIGHBOR drain"],
+        help: "Send our routes again with GRACEFUL_SHUTDOWN and prefer others to the neighbour's; the session stays",
+    },
+    OrderRow {
+        order: Order::Undrain,
+        words: &["no neighbor NEIGHBOR drain"],
+        help: "Take the drain back",
     },
 ];
 
@@ -104,6 +118,8 @@ impl Ordered {
             Order::Reset => vec!["reset"],
             Order::Disable => vec!["disable"],
             Order::Enable => vec!["enable"],
+            Order::Drain => vec!["drain"],
+            Order::Undrain => vec!["undrain"],
             Order::Soft => self.directions.clone(),
         };
         let query =
@@ -127,6 +143,8 @@ impl Ordered {
             (Order::Reset, _) => "session reset",
             (Order::Disable, _) => "shut down",
             (Order::Enable, _) => "shutdown taken back",
+            (Order::Drain, _) => "drained",
+            (Order::Undrain, _) => "drain taken back",
             (Order::Soft, ["soft-in"]) => "routes asked for again",
             (Order::Soft, ["soft-out"]) => "routes sent again",
             (Order::Soft, _) => "routes asked for and sent again",
@@ -165,6 +183,8 @@ mod tests {
             ),
             ("neighbor tor-a shutdown message maintenance", &["tor-a/disable?text=maintenance"]),
             ("no neighbor 10.0.0.1 shutdown", &["10.0.0.1/enable"]),
+            ("nei tor-a drain", &["tor-a/drain"]),
+            ("no neighbor tor-a dr", &["tor-a/undrain"]),
         ];
         for (line, expected) in rows {
             assert_eq!(targets(line), *expected, "{line}");
@@ -176,13 +196,14 @@ mod tests {
         let refused = |line: &str| parse(&line.split(' ').collect::<Vec<_>>()).expect_err(line).to_string();
         assert_eq!(
             refused("neighbor 10.0.0.1 password x"),
-            "% Unknown command: neighbor 10.0.0.1 password x\n  possible after 'neighbor 10.0.0.1': shutdown"
+            "% Unknown command: neighbor 10.0.0.1 password x\n  possible after 'neighbor 10.0.0.1': drain, \
+             shutdown"
         );
         assert_eq!(
             refused("clear bgp"),
             "% Command incomplete: clear bgp\n  goes on with: *, all, ipv4, ipv6, unicast, NEIGHBOR (its address, name \
              or interface)"
         );
-        assert_eq!(refused("no neighbor x"), "% Command incomplete: no neighbor x\n  goes on with: shutdown");
+        assert_eq!(refused("no neighbor x"), "% Command incomplete: no neighbor x\n  goes on with: drain, shutdown");
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! Errors are [`anyhow::Error`]: nobody branches on them, a person reads them in a failed test or demo.
 
+pub mod attackers;
 mod bgpd;
 mod bird;
 mod daemon;

@@ -13,6 +13,7 @@ mod journal;
 pub mod lateness;
 mod listener;
 mod owner;
+mod restraint;
 pub mod snapshot;
 
 use std::collections::HashMap;

@@ -36,6 +36,7 @@ use crate::instance::endpoints::{endpoints, scope_name};
 use crate::instance::io::{IoEvent, IoFuture, accept, dial, forget_readiness, plain, sleep_until};
 use crate::instance::journal;
 use crate::instance::listener::{Listener, Listeners};
+use crate::instance::restraint::{Restraint, Subject};
 use crate::instance::snapshot::Publisher;
 use crate::instance::{Request, StopMode, TcpStates};
 use crate::sockopt;
@@ -71,6 +72,7 @@ pub(super) struct Owner {
     next_accepted: ConnId,
     buffer: Vec<u8>,
     counters: InstanceCounters,
+    restraint: Restraint,
     publisher: Publisher,
     stopping: Option<Instant>,
     /// The log has not said yet that the restart is over.
@@ -105,6 +107,7 @@ impl Owner {
             next_accepted: ConnId::FIRST_ACCEPTED,
             buffer: vec![0; READ_LEN],
             counters: InstanceCounters::default(),
+            restraint: Restraint::default(),
             publisher,
             stopping: None,
             freeze: None,
@@ -175,7 +178,7 @@ impl Owner {
             Request::Freeze(freeze) => self.freeze = Some(freeze),
             Request::Stop(mode) => self.stop(mode),
         }
-        self.publisher.mark_urgent();
+        self.publisher.mark_now();
     }
 
     fn tcp_states(&self) -> TcpStates {
@@ -201,6 +204,7 @@ impl Owner {
             }
         }
         self.counters.keep_only(|peer| self.speaker.peer(peer).is_some());
+        self.restraint.keep_only(|peer| self.speaker.peer(peer).is_some());
         changes
     }
 
@@ -401,7 +405,9 @@ impl Owner {
     fn admit(&mut self, stream: TcpStream, remote: SocketAddr) {
         let instance = Arc::clone(&self.speaker.config().name);
         if let Some(reason) = self.listeners.locked_out(remote.ip()) {
-            tracing::warn!(%instance, %remote, reason, "connection refused");
+            if let Some(left_out) = self.restraint.admit(Subject::Refusals, self.clock.now()) {
+                tracing::warn!(%instance, %remote, reason, left_out, "connection refused");
+            }
             self.counters.refused("key-not-set");
             return;
         }
@@ -428,7 +434,10 @@ impl Owner {
                 }
             },
             Err(refusal) => {
-                tracing::info!(%instance, %remote, reason = refusal.label(), "connection refused: {refusal}");
+                if let Some(left_out) = self.restraint.admit(Subject::Refusals, self.clock.now()) {
+                    let reason = refusal.label();
+                    tracing::info!(%instance, %remote, reason, left_out, "connection refused: {refusal}");
+                }
                 self.counters.refused(refusal.label());
                 self.publisher.mark();
                 let mut connection = Connection::new(stream);
@@ -548,7 +557,19 @@ impl Owner {
         while let Some(event) = self.speaker.poll_event() {
             self.counters.count(&event);
             let gone = self.publisher.address_of(event.peer);
-            journal::record(&self.speaker, &event, gone);
+            let subject = Subject::of(event.peer, &event.kind);
+            if let Some(left_out) = self.restraint.admit(subject, self.clock.now()) {
+                journal::record(&self.speaker, &event, gone);
+                if left_out > 0 {
+                    let (instance, peer) = (&*self.speaker.config().name, &*event.name);
+                    tracing::warn!(
+                        instance,
+                        peer,
+                        left_out,
+                        "{left_out} lines like the one above were left out"
+                    );
+                }
+            }
             self.publisher.mark_urgent();
         }
     }

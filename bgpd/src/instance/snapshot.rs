@@ -26,6 +26,8 @@ use crate::instance::listener::{ListenFailure, Listeners};
 
 /// Longest time that a change of a counter stays unpublished.
 const INTERVAL: Duration = Duration::from_millis(200);
+/// Shortest time between two: a snapshot walks over all peers, and one peer can make a thousand things happen in it.
+const SHORTEST: Duration = Duration::from_millis(20);
 
 /// One instance.
 #[derive(Clone, Debug)]
@@ -322,13 +324,15 @@ pub struct Publisher {
     place: Arc<ArcSwap<InstanceSnapshot>>,
     /// Something changed since the last one.
     due: Option<Instant>,
+    /// When that was.
+    last: Instant,
 }
 
 impl Publisher {
     /// Publishes to `place`, first thing.
     #[must_use]
     pub fn new(place: Arc<ArcSwap<InstanceSnapshot>>) -> Self {
-        Self { place, due: Some(Instant::now()) }
+        Self { place, due: Some(Instant::now()), last: Instant::now() - SHORTEST }
     }
 
     /// Something small changed: publish within [`INTERVAL`].
@@ -336,8 +340,14 @@ impl Publisher {
         self.due.get_or_insert_with(|| Instant::now() + INTERVAL);
     }
 
-    /// Something changed that people look for: publish at the end of this turn.
+    /// Something changed that people look for: publish at the end of this turn, unless that was done a moment ago.
     pub fn mark_urgent(&mut self) {
+        let soon = self.last + SHORTEST;
+        self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
+    }
+
+    /// Somebody asked for something and will look whether it was done: publish at the end of this turn.
+    pub fn mark_now(&mut self) {
         self.due = Some(Instant::now());
     }
 
@@ -365,6 +375,7 @@ impl Publisher {
             return;
         }
         self.due = None;
+        self.last = Instant::now();
         let last = self.place.load();
         let known: HashMap<PeerId, &PeerSnapshot> = last.peers.iter().map(|peer| (peer.id, peer)).collect();
         let config = speaker.config();

@@ -18,6 +18,7 @@ mod graceful_restart;
 mod graceful_shutdown;
 mod handover;
 mod hostile;
+mod hostile_mix;
 mod instances;
 mod intents;
 mod lab;

@@ -1,4 +1,4 @@
-//! The hostile mix: FRR, BIRD and a raw speaker with hold times of 9 s beside every attacker of [`super::attackers`] at
+//! The hostile mix: FRR, BIRD and a raw speaker with hold times of 9 s beside every attacker of [`rutter_lab::attackers`] at
 //! once. First some quiet seconds, then the same with attacks; how late KEEPALIVEs left is bgpd's own histogram, what
 //! reached the well-behaved is measured at their end.
 
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args as ClapArgs;
+use rutter_lab::attackers::{ASN, ATTACKERS, listen};
 use rutter_lab::{Bird, Daemon, Frr, Host, Lab, http_request, wait_for};
 
-use super::attackers::{ASN, ATTACKERS, listen};
 use super::process::{cpu_seconds, peak_mib};
 use crate::run;
 

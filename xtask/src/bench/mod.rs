@@ -1,7 +1,6 @@
 //! `cargo xtask bench`: figures, not verdicts. Each program prints what it measured beside what real peers need for the
 //! same work in the same run.
 
-mod attackers;
 mod configs;
 mod hostile;
 mod idle;

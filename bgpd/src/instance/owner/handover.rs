@@ -126,6 +126,7 @@ impl Owner {
             next_accepted: frozen.next_accepted,
             buffer: vec![0; READ_LEN],
             counters: InstanceCounters::default(),
+            restraint: Restraint::default(),
             publisher,
             stopping: None,
             started: Instant::now(),

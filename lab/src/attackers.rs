@@ -1,5 +1,7 @@
 //! Neighbours nobody wants, each a thread with a raw speaker: what they do to us is in their names.
 //!
+//! Used by `cargo xtask bench hostile` and by the interop test of the same name.
+//!
 //! Invariant: an attacker never waits for us longer than a moment, and ends when it is told to; whatever happens to its
 //! connection, it opens another one.
 
@@ -9,27 +11,31 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use rutter_lab::Host;
-use rutter_lab::raw::{self, RawPeer, UPDATE, attribute};
+
+use crate::host::Host;
+use crate::raw::{self, RawPeer, UPDATE, attribute};
 
 /// Where bgpd is.
-pub(super) const TARGET: &str = "10.0.3.1";
+pub const TARGET: &str = "10.0.3.1";
 /// The ASN of all of them.
-pub(super) const ASN: u32 = 65_003;
+pub const ASN: u32 = 65_003;
 /// Connections that one attacker tries to hold open.
 const CONNECTIONS: usize = 1_000;
 /// What the greedy one announces; its limit is a tenth.
 const GREEDY: u32 = 1_000;
 
 /// One attacker.
-pub(super) struct Attacker {
-    pub(super) name: &'static str,
-    pub(super) address: &'static str,
+#[derive(Debug)]
+pub struct Attacker {
+    /// What it does, in words.
+    pub name: &'static str,
+    /// Where it calls from.
+    pub address: &'static str,
     attack: fn(&Attack<'_>) -> Result<()>,
 }
 
 /// All of them. Their addresses are configured, but for the stranger's.
-pub(super) const ATTACKERS: &[Attacker] = &[
+pub static ATTACKERS: &[Attacker] = &[
     Attacker { name: "flood of malformed UPDATEs", address: "10.0.3.11", attack: flood },
     Attacker { name: "sessions ended by garbage", address: "10.0.3.12", attack: garbage },
     Attacker { name: "a thousand connections", address: "10.0.3.13", attack: connections },
@@ -40,7 +46,7 @@ pub(super) const ATTACKERS: &[Attacker] = &[
 ];
 
 /// What an attack needs to know.
-pub(super) struct Attack<'a> {
+struct Attack<'a> {
     host: &'a Host,
     address: &'a str,
     over: &'a AtomicBool,
@@ -49,12 +55,13 @@ pub(super) struct Attack<'a> {
 
 impl Attacker {
     /// Whether bgpd knows it.
-    pub(super) fn is_stranger(&self) -> bool {
+    #[must_use]
+    pub fn is_stranger(&self) -> bool {
         self.name.ends_with("stranger")
     }
 
     /// Attacks until it is over; counts what it has done in units of its own.
-    pub(super) fn run(&self, host: &Host, over: &AtomicBool, done: &AtomicU64) {
+    pub fn run(&self, host: &Host, over: &AtomicBool, done: &AtomicU64) {
         let attack = Attack { host, address: self.address, over, done };
         while !attack.is_over() {
             // A refusal or a reset is what it may expect; it tries again.
@@ -192,7 +199,7 @@ fn message(kind: u8, body: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// A neighbour that behaves, and writes down how long it waited for each KEEPALIVE.
-pub(super) fn listen(host: &Host, target: &str, asn: u32, over: &AtomicBool) -> Result<Vec<Duration>> {
+pub fn listen(host: &Host, target: &str, asn: u32, over: &AtomicBool) -> Result<Vec<Duration>> {
     let mut peer = RawPeer::connect_from(host, "0.0.0.0", target)?;
     peer.establish_with(&raw::open(asn, 9, "10.0.4.2".parse()?))?;
     let (mut gaps, mut last, mut spoke) = (Vec::new(), Instant::now(), Instant::now());
@@ -205,7 +212,11 @@ pub(super) fn listen(host: &Host, target: &str, asn: u32, over: &AtomicBool) -> 
         if let Some(kind) = peer.poll(Duration::from_millis(100))? {
             gaps.push(last.elapsed());
             last = Instant::now();
-            ensure!(kind != raw::NOTIFICATION, "the well-behaved neighbour was sent away");
+            ensure!(
+                kind != raw::NOTIFICATION,
+                "the well-behaved neighbour was sent away after {} messages",
+                gaps.len()
+            );
         }
     }
     Ok(gaps)
