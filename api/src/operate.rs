@@ -66,11 +66,7 @@ pub const ORDERS: &[OrderRow] = &[
         words: &["neighbor NEIGHBOR drain"],
         help: "Send our routes again with GRACEFUL_SHUTDOWN and prefer others to the neighbour's; the session stays",
     },
-    OrderRow {
-        order: Order::Undrain,
-        words: &["no neighbor NEIGHBOR drain"],
-        help: "Take the drain back",
-    },
+    OrderRow { order: Order::Undrain, words: &["no neighbor NEIGHBOR drain"], help: "Take the drain back" },
 ];
 
 /// An order that was understood.
@@ -204,6 +200,9 @@ mod tests {
             "% Command incomplete: clear bgp\n  goes on with: *, all, ipv4, ipv6, unicast, NEIGHBOR (its address, name \
              or interface)"
         );
-        assert_eq!(refused("no neighbor x"), "% Command incomplete: no neighbor x\n  goes on with: drain, shutdown");
+        assert_eq!(
+            refused("no neighbor x"),
+            "% Command incomplete: no neighbor x\n  goes on with: drain, shutdown"
+        );
     }
 }
