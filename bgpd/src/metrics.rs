@@ -278,16 +278,7 @@ impl Scrape {
             );
         }
         self.restarts(&labels, instance, peer);
-        let with_outcome = extend(names, ["outcome"]);
-        for (outcome, count) in &peer.counters.refreshes {
-            self.counter(
-                "bgpd_route_refreshes_total",
-                "ROUTE-REFRESHes from the peer (RFC 2918, RFC 7313), by what became of them",
-                &with_outcome,
-                &labels.with([outcome]),
-                *count,
-            );
-        }
+        self.paths(&labels, peer);
         let with_disposition = extend(names, ["disposition"]);
         for (disposition, count) in [
             ("treat-as-withdraw", peer.counters.updates_withdrawn),
@@ -391,6 +382,27 @@ impl Scrape {
                 &with_family,
                 &labels.with([afi, safi]),
                 *millis,
+            );
+        }
+    }
+
+    fn paths(&self, labels: &NeighborLabels, peer: &PeerSnapshot) {
+        let names = NeighborLabels::NAMES;
+        self.counter(
+            "bgpd_paths_refused_total",
+            "Paths from the peer that were not taken in because it had too many to one prefix (RFC 7911)",
+            &names,
+            &labels.values(),
+            peer.counters.paths_refused,
+        );
+        let with_outcome = extend(names, ["outcome"]);
+        for (outcome, count) in &peer.counters.refreshes {
+            self.counter(
+                "bgpd_route_refreshes_total",
+                "ROUTE-REFRESHes from the peer (RFC 2918, RFC 7313), by what became of them",
+                &with_outcome,
+                &labels.with([outcome]),
+                *count,
             );
         }
     }

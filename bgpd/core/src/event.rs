@@ -461,6 +461,13 @@ pub enum EventKind {
         /// For how long it was slow.
         lasted: Duration,
     },
+    /// Paths that the peer announced were not taken in: it may have only so many to one prefix (RFC 7911 sets no bound).
+    PathsRefused {
+        /// How many.
+        paths: u32,
+        /// How many to one prefix it may have.
+        most: usize,
+    },
     /// The peer asked for our routes again.
     RefreshRequested {
         /// In which family.

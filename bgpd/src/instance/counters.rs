@@ -61,6 +61,8 @@ pub struct PeerCounters {
     pub end_of_rib_millis: BTreeMap<Family, u64>,
     /// For how long nobody read or wrote when the session was taken over from another process.
     pub handover_pause: Option<Duration>,
+    /// Paths not taken in because the peer had too many to one prefix (RFC 7911).
+    pub paths_refused: u64,
     /// Refreshes that the peer asked for, ended or should not have sent, by what they were.
     pub refreshes: BTreeMap<&'static str, u64>,
 }
@@ -128,6 +130,7 @@ impl InstanceCounters {
                 *counters.stale_swept.entry(cause.label()).or_default() += u64::from(*routes);
             }
             EventKind::SlowPeer { .. } | EventKind::SlowPeerOver { .. } | EventKind::RefreshBegan { .. } => {}
+            EventKind::PathsRefused { paths, .. } => counters.paths_refused += u64::from(*paths),
             EventKind::RefreshRequested { .. } => counters.count_refresh("requested"),
             EventKind::RefreshOver { end: RefreshEnd::Marker, .. } => counters.count_refresh("completed"),
             EventKind::RefreshOver { end: RefreshEnd::Timeout, .. } => counters.count_refresh("timed-out"),

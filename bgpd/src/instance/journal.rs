@@ -110,6 +110,15 @@ pub(super) fn record(speaker: &Speaker, event: &Event, gone: Option<IpAddr>) {
             let seconds = lasted.as_secs();
             tracing::info!(instance, peer, address, seconds, "slow peer no longer: nothing waits for it");
         }
+        EventKind::PathsRefused { paths, most } => {
+            tracing::warn!(
+                instance,
+                peer,
+                address,
+                paths,
+                "more than {most} paths to one prefix; the further ones are not taken in"
+            );
+        }
         EventKind::RefreshRequested { family } => {
             tracing::info!(instance, peer, address, %family, "the peer asked for our routes again");
         }

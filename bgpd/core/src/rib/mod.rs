@@ -71,7 +71,7 @@ use self::peer::{Peer, Peers, Source};
 use self::table::Table;
 
 pub use self::nexthop::NextHopState;
-pub use self::path::Standing;
+pub use self::path::{MOST_PATHS, Standing};
 pub use self::peer::{LongLived, PeerParams};
 pub use self::reason::{Ineligible, NotAdvertised, SelectionReason};
 pub use self::view::{Advertisement, Page, PathView, PeerCounters, RibEntry, SentRoute, Totals};

@@ -70,7 +70,7 @@ pub(super) const UNNUMBERED: PathNumber = 0;
 
 /// How many paths to one destination a peer may have. A destination with many paths costs time with each change, so a
 /// peer that sends ever more of them would hold up the others.
-pub(super) const MOST_PATHS: usize = if cfg!(test) { 4 } else { 255 };
+pub const MOST_PATHS: usize = if cfg!(test) { 4 } else { 255 };
 
 impl Path {
     pub(super) const fn key(&self) -> PathKey {

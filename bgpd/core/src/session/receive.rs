@@ -11,6 +11,7 @@ use bgp_wire::{Message, MessageError, MessageKind, Notification, Open, Update, c
 use crate::event::EventKind;
 use crate::ids::ConnId;
 use crate::reason::Reason;
+use crate::rib::MOST_PATHS;
 use crate::session::collision::{Identity, SETTLED, Side, survivor};
 use crate::session::fsm::{Input, State};
 use crate::session::history::bounded;
@@ -177,7 +178,10 @@ impl Peer {
         }
         // No change of state comes of it, so the reason is never seen.
         self.feed(side, Input::Update, Reason::OpenConfirmed, shared, now);
-        shared.rib.handle_update(self.id, update, now);
+        let outcome = shared.rib.handle_update(self.id, update, now);
+        if outcome.crowded > 0 {
+            self.emit(EventKind::PathsRefused { paths: outcome.crowded, most: MOST_PATHS }, shared);
+        }
         if let Some(family) = update.end_of_rib.filter(|family| !self.end_of_rib.contains(*family)) {
             self.end_of_rib.insert(family);
             let after = self.established_at.map_or(Duration::ZERO, |at| now.since(at));

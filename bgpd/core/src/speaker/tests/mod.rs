@@ -9,6 +9,7 @@ mod handover;
 mod history;
 mod long_lived;
 mod operate;
+mod paths;
 mod refresh;
 mod routes;
 mod session;
