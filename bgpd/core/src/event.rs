@@ -162,8 +162,8 @@ pub enum AcceptRefusal {
         /// What the operator said. A peer that tries again is told again, or its operator would see a bare refusal instead.
         text: Option<Arc<str>>,
     },
-    /// The peer sent too many prefixes and waits for an operator.
-    #[error("peer {peer:?} passed its prefix limit and stays down until it is reset")]
+    /// The peer sent too many prefixes, and waits for an operator or for some time.
+    #[error("peer {peer:?} passed its prefix limit and is kept down; reset it to let it in")]
     PrefixLimit {
         /// The peer's name.
         peer: Arc<str>,

@@ -73,29 +73,10 @@ pub(super) fn record(speaker: &Speaker, event: &Event, gone: Option<IpAddr>) {
         EventKind::PrefixWarning { family, limit, prefixes } => {
             tracing::warn!(instance, peer, address, %family, limit, prefixes, "the prefix limit is near");
         }
-        EventKind::EndOfRib { family, after } => {
-            tracing::debug!(instance, peer, address, %family, ?after, "End-of-RIB received")
-        }
-        EventKind::StaleKept { families, routes, within } => {
-            let seconds = within.as_secs();
-            tracing::info!(
-                instance,
-                peer,
-                address,
-                ?families,
-                routes,
-                seconds,
-                "its routes are kept while it restarts"
-            );
-        }
-        EventKind::LongLivedBegun { family, routes, within } => {
-            let seconds = within.as_secs();
-            tracing::warn!(instance, peer, address, %family, routes, seconds, "it is not back: its routes stay as a last resort");
-        }
-        EventKind::StaleSwept { family, routes, cause } => {
-            let cause = cause.label();
-            tracing::info!(instance, peer, address, %family, routes, cause, "stale routes removed");
-        }
+        EventKind::EndOfRib { .. }
+        | EventKind::StaleKept { .. }
+        | EventKind::LongLivedBegun { .. }
+        | EventKind::StaleSwept { .. } => record_restart(instance, peer, &address, &event.kind),
         EventKind::SlowPeer { queued, since } => {
             let seconds = since.as_secs();
             tracing::warn!(
@@ -135,5 +116,35 @@ pub(super) fn record(speaker: &Speaker, event: &Event, gone: Option<IpAddr>) {
             let reason = fault.label();
             tracing::warn!(instance, peer, address, %family, subtype, reason, "ROUTE-REFRESH ignored: {fault}");
         }
+    }
+}
+
+/// What belongs to a graceful restart of a peer.
+fn record_restart(instance: &str, peer: &str, address: &str, kind: &EventKind) {
+    match kind {
+        EventKind::EndOfRib { family, after } => {
+            tracing::debug!(instance, peer, address, %family, ?after, "End-of-RIB received")
+        }
+        EventKind::StaleKept { families, routes, within } => {
+            let seconds = within.as_secs();
+            tracing::info!(
+                instance,
+                peer,
+                address,
+                ?families,
+                routes,
+                seconds,
+                "its routes are kept while it restarts"
+            );
+        }
+        EventKind::LongLivedBegun { family, routes, within } => {
+            let seconds = within.as_secs();
+            tracing::warn!(instance, peer, address, %family, routes, seconds, "it is not back: its routes stay as a last resort");
+        }
+        EventKind::StaleSwept { family, routes, cause } => {
+            let cause = cause.label();
+            tracing::info!(instance, peer, address, %family, routes, cause, "stale routes removed");
+        }
+        _ => {}
     }
 }
