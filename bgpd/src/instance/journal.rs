@@ -100,6 +100,16 @@ pub(super) fn record(speaker: &Speaker, event: &Event, gone: Option<IpAddr>) {
                 "more than {most} paths to one prefix; the further ones are not taken in"
             );
         }
+        EventKind::RefreshRequested { .. }
+        | EventKind::RefreshBegan { .. }
+        | EventKind::RefreshOver { .. }
+        | EventKind::RefreshIgnored { .. } => record_refresh(instance, peer, &address, &event.kind),
+    }
+}
+
+/// Routes that one side sends again (RFC 2918, RFC 7313).
+fn record_refresh(instance: &str, peer: &str, address: &str, kind: &EventKind) {
+    match kind {
         EventKind::RefreshRequested { family } => {
             tracing::info!(instance, peer, address, %family, "the peer asked for our routes again");
         }
@@ -116,6 +126,7 @@ pub(super) fn record(speaker: &Speaker, event: &Event, gone: Option<IpAddr>) {
             let reason = fault.label();
             tracing::warn!(instance, peer, address, %family, subtype, reason, "ROUTE-REFRESH ignored: {fault}");
         }
+        _ => {}
     }
 }
 

@@ -33,6 +33,10 @@ impl Subject {
         match kind {
             EventKind::MalformedUpdate { .. }
             | EventKind::RefreshRequested { .. }
+            | EventKind::RefreshBegan { .. }
+            | EventKind::RefreshOver { .. }
+            | EventKind::RefreshIgnored { .. }
+            | EventKind::PathsRefused { .. }
             | EventKind::CollisionResolved { .. }
             | EventKind::EndOfRib { .. } => Self::Messages(peer),
             _ => Self::Session(peer),
