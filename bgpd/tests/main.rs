@@ -8,6 +8,7 @@ mod fixture;
 mod handover;
 mod operating;
 mod plan;
+mod reconfiguration;
 mod reload;
 mod restart;
 mod sessions;

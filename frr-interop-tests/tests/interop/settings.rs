@@ -83,9 +83,8 @@ fn a_new_password_by_reload() {
         let bird = star.peer(2)?.bird(&bird(2, 65_002, "10.0.2.1", Wants::default()))?;
         frr.wait_path("203.0.113.0/24")?;
         let before = bird.wait_established("10.0.2.1")?;
+        // The key of the live session changes under it (see md5.rs); FRR resets it to follow.
         bgpd.reload(&config("second"))?;
-        frr.wait_gone("203.0.113.0/24")?;
-        frr.ensure_absent_for("203.0.113.0/24", Duration::from_secs(2))?;
         frr.configure(&["router bgp 65001", "neighbor 10.0.1.1 password second"])?;
         frr.wait_path("203.0.113.0/24")?;
         bird.ensure_same_session("10.0.2.1", &before)?;
