@@ -556,9 +556,9 @@ impl Owner {
         }
         while let Some(event) = self.speaker.poll_event() {
             self.counters.count(&event);
-            let gone = self.publisher.address_of(event.peer);
             let subject = Subject::of(event.peer, &event.kind);
             if let Some(left_out) = self.restraint.admit(subject, self.clock.now()) {
+                let gone = self.publisher.address_of(event.peer);
                 journal::record(&self.speaker, &event, gone);
                 if left_out > 0 {
                     let (instance, peer) = (&*self.speaker.config().name, &*event.name);
