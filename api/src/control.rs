@@ -208,4 +208,7 @@ pub struct Health {
     pub uptime_seconds: u64,
     /// Running instances.
     pub instances: usize,
+    /// The kernel has TCP-AO (RFC 5925). Without it, sessions with `tcpAo` stay down.
+    #[serde(default)]
+    pub tcp_ao: bool,
 }

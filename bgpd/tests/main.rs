@@ -11,5 +11,6 @@ mod plan;
 mod reconfiguration;
 mod reload;
 mod restart;
+mod security;
 mod sessions;
 mod shutdown;

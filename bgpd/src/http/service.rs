@@ -21,6 +21,7 @@ pub(super) async fn health(State(state): State<ApiState>) -> Json<Health> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_seconds: state.clock.uptime().as_secs(),
         instances: state.supervisor.directory().len(),
+        tcp_ao: crate::sockopt::ao::is_supported(),
     })
 }
 
