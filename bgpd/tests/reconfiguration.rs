@@ -162,7 +162,7 @@ fn leaves(root: &Value, schema: &Value, path: &str, found: &mut Vec<String>) {
     if let Some(variants) = variants {
         let inner: Vec<&Value> = variants.iter().filter(|variant| variant["type"] != "null").collect();
         match inner.as_slice() {
-            [one] => return leaves(root, one, path, found),
+            [one] => leaves(root, one, path, found),
             _ => found.push(path.to_owned()),
         }
     } else if let Some(properties) = schema["properties"].as_object() {

@@ -76,3 +76,55 @@ async fn keys_that_the_kernel_cannot_have_keep_the_session_down_and_say_so() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_ne!(plain.peer(a).await["state"], "Established");
 }
+
+#[tokio::test]
+async fn ttl_security_hears_only_those_who_are_near() {
+    let (a, b) = (address(), address());
+    let secure = ", ttlSecurityHops: 1";
+    let left = Bgpd::start(&router(a, 65001, &[peer("far", a, b, 65002, secure)], "")).await;
+    // An external peer without it sends with a TTL of 1.
+    let right = Bgpd::start(&router(b, 65002, &[peer("far", b, a, 65001, "")], "")).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for (bgpd, far) in [(&left, b), (&right, a)] {
+        assert_ne!(bgpd.peer(far).await["state"], "Established", "{}", bgpd.log());
+    }
+    right.reload(&router(b, 65002, &[peer("far", b, a, 65001, secure)], ""));
+    left.until(b, "Established").await;
+    right.until(a, "Established").await;
+}
+
+#[tokio::test]
+async fn a_range_of_neighbours_signs_with_one_key() {
+    let (a, b, c) = (address(), address(), address());
+    let range = format!("{}/24", std::net::Ipv4Addr::from(u32::from(a) & 0xffff_ff00));
+    let middle = |password: &str, limit: u32| {
+        let more = format!(
+            "    dynamicPeers: [{{name: rack, ranges: [{range}], limit: {limit}, peerASNs: [65002, 65003], \
+             password: {password}, timers: {{holdSeconds: 9, keepaliveSeconds: 3}}}}]\n"
+        );
+        router(a, 65001, &[], &format!("{ROUTE}{more}"))
+    };
+    let bgpd = Bgpd::start(&middle("geheim-1", 1)).await;
+    let far = |local, asn, password: &str| {
+        router(local, asn, &[peer("middle", local, a, 65001, &format!(", password: {password}"))], "")
+    };
+    let one = Bgpd::start(&far(b, 65002, "geheim-1")).await;
+    one.until(a, "Established").await;
+    let row = bgpd.peer(b).await;
+    assert_eq!((&row["dynamicPeer"], &row["remoteAs"]), (&true.into(), &65002.into()), "{row:#}");
+    assert!(bgpd.text("/v1/show/bgp/summary?format=text").await.contains(&format!("*r65002({b})")));
+    let two = Bgpd::start(&far(c, 65003, "geheim-2")).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_ne!(two.peer(a).await["state"], "Established", "the wrong key");
+    two.reload(&far(c, 65003, "geheim-1"));
+    bgpd.wait("the limit is reached", async || {
+        let metrics = bgpd.text("/metrics").await;
+        let line = metrics.lines().find(|line| line.contains("dynamic-limit"));
+        if line.is_some() { Ok(()) } else { Err(bgpd.log()) }
+    })
+    .await;
+    bgpd.reload(&middle("geheim-1", 2));
+    two.until(a, "Established").await;
+    assert_eq!(one.peer(a).await["connectionsDropped"], 0, "{}", one.log());
+    assert!(!bgpd.log().contains("geheim"), "{}", bgpd.log());
+}
