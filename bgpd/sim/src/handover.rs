@@ -9,7 +9,7 @@ use std::time::Duration;
 use bgp_core::config::{AddPath, GracefulRestart, OriginatedRoute, PathsSent, SpeakerConfig, Timers};
 use bgp_core::handover::{ExportError, Handover, RouteFrame};
 use bgp_core::wire::FamilySet;
-use bgp_core::{ConnId, Speaker};
+use bgp_core::{ConnId, Reason, Speaker};
 
 use crate::chaos::rest;
 use crate::stream::{Parcel, Phase};
@@ -71,6 +71,16 @@ impl World {
         }
     }
 
+    /// Nobody misread a stream: a message that was cut by a hand-over is put together again.
+    fn nobody_erred(&self) -> Result<(), Failure> {
+        let speakers = self.nodes.iter().filter_map(|node| node.speaker.as_ref());
+        let mut resets = speakers.flat_map(Speaker::peers).filter_map(|peer| peer.last_reset);
+        match resets.find(|reset| matches!(reset.reason, Reason::ProtocolError { .. })) {
+            Some(reset) => Err(self.failure(format!("a stream was misread: {}", reset.reason))),
+            None => Ok(()),
+        }
+    }
+
     /// UPDATEs received and sessions lost, of all nodes.
     fn heard(&self) -> Vec<(u64, u64)> {
         let speakers = self.nodes.iter().filter_map(|node| node.speaker.as_ref());
@@ -89,7 +99,9 @@ pub fn run(seed: u64, trace: Trace) -> (Result<(), Failure>, World) {
 fn build(world: &mut World) -> Result<(), Failure> {
     let count = 2 + world.dice.below(4);
     for node in 0..count {
-        let routes = world.dice.below(12);
+        // Many make long messages, which short windows cut.
+        let most = world.dice.pick(&[12, 12, 150]);
+        let routes = world.dice.below(most);
         let shared = world.dice.chance(25);
         world.add_node(settings(node, if shared { asn(0) } else { asn(node) }, routes));
     }
@@ -138,6 +150,7 @@ fn trouble(world: &mut World) -> Result<(), Failure> {
                 world.hand_over(node)?;
             }
         }
+        world.nobody_erred()?;
     }
     world.check_ribs()
 }
