@@ -3,16 +3,21 @@
 //!
 //! Invariant: all nodes read one folder of manifests, as they would read one API server.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rutter_lab::{Daemon, Frr, Host, Lab, rutter_binary};
+use rutter_lab::{Daemon, Frr, Host, Lab, rutter_binary, wait_for};
 
 use crate::run;
 
 /// The VIP of the lab's service. LB IPAM will hand it out one day; here the service carries it in its status.
 pub(crate) const VIP: &str = "172.16.1.1";
+
+/// How long a take-over may last.
+const TAKE_OVER: Duration = Duration::from_secs(10);
 
 /// A node of the lab.
 pub(crate) struct Node {
@@ -20,7 +25,7 @@ pub(crate) struct Node {
     pub(crate) address: &'static str,
     pub(crate) pod_cidr: &'static str,
     pub(crate) host: Host,
-    bgpd: Daemon,
+    bgpd: RefCell<Daemon>,
     pub(crate) agent: Daemon,
     pod: Daemon,
 }
@@ -81,7 +86,7 @@ impl Stage {
     /// Everything goes on running after this process.
     pub(crate) fn leave_running(self) {
         for node in self.nodes {
-            node.bgpd.leave_running();
+            node.bgpd.into_inner().leave_running();
             node.agent.leave_running();
             node.pod.leave_running();
         }
@@ -118,7 +123,28 @@ impl Node {
         )?;
         let own = std::env::current_exe()?.display().to_string();
         let pod = host.spawn("pod", &[&own, "demo-respond", name, &format!("{VIP}:80")])?;
-        Ok(Self { name, address, pod_cidr, host, bgpd, agent, pod })
+        Ok(Self { name, address, pod_cidr, host, bgpd: RefCell::new(bgpd), agent, pod })
+    }
+
+    /// Starts a second bgpd that takes everything over from the first, which then ends. What it says about that.
+    pub(crate) fn take_over(&self) -> Result<String> {
+        let program = program("bgpd")?;
+        let next =
+            self.host.spawn("bgpd-next", &[&program, "--socket", &self.socket(), "--take-over=or-fail"])?;
+        let status = wait_for(TAKE_OVER, "the bgpd before to hand over and end", || {
+            next.ensure_running()?;
+            self.bgpd.borrow().ended()
+        })?;
+        ensure!(status.success(), "the bgpd before ended with {status}");
+        let said = wait_for(TAKE_OVER, "the new bgpd to say what it took over", || {
+            let log = next.log();
+            let mut said =
+                log.lines().filter(|line| line.starts_with("took over") || line.contains("): pause"));
+            let first = said.next().context("nothing yet")?;
+            Ok(said.fold(first.to_owned(), |text, line| text + "\n" + line))
+        })?;
+        self.bgpd.replace(next);
+        Ok(said)
     }
 
     /// The socket of this node's bgpd.

@@ -23,7 +23,8 @@ pub(crate) fn tell(stage: &Stage) -> Result<()> {
     traffic(stage, &narrator)?;
     narrowed(stage, &narrator)?;
     unlabelled(stage, &narrator)?;
-    agent_killed(stage, &narrator)
+    agent_killed(stage, &narrator)?;
+    bgpd_replaced(stage, &narrator)
 }
 
 pub(crate) fn print_what_to_try(name: &str, folder: &Path) {
@@ -160,6 +161,26 @@ fn agent_killed(stage: &Stage, narrator: &Narrator) -> Result<()> {
     narrator
         .say(&format!("and 2 s after a new agent has started, {again}: it wanted what was already there"));
     narrator.vtysh(&stage.frr, "show bgp ipv4 unicast summary")?;
+    Ok(())
+}
+
+fn bgpd_replaced(stage: &Stage, narrator: &Narrator) -> Result<()> {
+    narrator.step(
+        "bgpd on k8s-w0 is replaced by a new process, as in an upgrade: the same TCP connection goes on",
+    );
+    let node = stage.node("k8s-w0")?;
+    let before = heard(stage, node.address)?;
+    let answered = node.take_over()?;
+    narrator.command(
+        &format!("ip netns exec {} bgpd --socket {} --take-over=or-fail", node.host.netns(), node.socket()),
+        &answered,
+    );
+    thread::sleep(Duration::from_secs(2));
+    let after = heard(stage, node.address)?;
+    ensure!(before == after, "the new bgpd was noticed on FRR: {before}, then {after}");
+    narrator.say(&format!("FRR had heard {before} from {}, and 2 s later {after}", node.address));
+    let rutterctl = program("rutterctl")?;
+    narrator.show(&node.host, &[&rutterctl, "--socket", &node.socket(), "show", "bgp", "summary"])?;
     Ok(())
 }
 
