@@ -339,11 +339,13 @@ fn command(world: &mut World, node: usize) -> Result<(), Failure> {
     }
     let peer = world.dice.pick(&peers);
     let family = world.dice.pick(&[None, Some(Family::IPV4_UNICAST), Some(Family::IPV6_UNICAST)]);
-    let command = match world.dice.below(5) {
+    let command = match world.dice.below(7) {
         0 => Command::Reset { peer, text: Some("simulated".into()) },
         1 => Command::Disable { peer, text: None },
         2 => Command::Enable { peer },
         3 => Command::SoftIn { peer, family },
+        4 => Command::Drain { peer },
+        5 => Command::Undrain { peer },
         _ => Command::SoftOut { peer, family },
     };
     world.command(node, command)
@@ -372,6 +374,7 @@ fn peace(world: &mut World, plain: bool) -> Result<(), Failure> {
             .collect();
         for peer in peers {
             world.command(node, Command::Enable { peer })?;
+            world.command(node, Command::Undrain { peer })?;
         }
     }
     match rest(world) {
