@@ -332,6 +332,9 @@ pub enum RefreshFault {
     /// RFC 7313 §4.2: a peer that can restart sends End-of-RIB first.
     #[error("a refresh began before End-of-RIB")]
     BeforeEndOfRib,
+    /// A peer that begins all the time would have us look at our table all the time.
+    #[error("the last refresh began less than a second ago")]
+    TooSoon,
     /// An end without a beginning.
     #[error("no refresh had begun")]
     WithoutBegin,
@@ -346,6 +349,7 @@ impl RefreshFault {
             Self::NotNegotiated => "not-negotiated",
             Self::UnknownSubtype => "unknown-subtype",
             Self::BeforeEndOfRib => "before-end-of-rib",
+            Self::TooSoon => "too-soon",
             Self::WithoutBegin => "without-begin",
         }
     }

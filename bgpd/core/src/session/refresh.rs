@@ -27,10 +27,16 @@ use crate::time::Time;
 /// How long a peer may take to send its routes again, until those that it has not sent go (RFC 7313 §4.2).
 pub(crate) const REFRESH_TIME: Duration = Duration::from_secs(360);
 
-/// Until when the refreshes that a peer began have to be over.
+/// Shortest time between two beginnings. Each costs a look at the whole table, and a beginning is a short message.
+pub(crate) const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The refreshes that a peer began.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Refreshes {
+    /// Until when they have to be over.
     until: [Option<Time>; FAMILIES.len()],
+    /// When the last one began.
+    began: [Option<Time>; FAMILIES.len()],
 }
 
 const FAMILIES: [Family; 2] = [Family::IPV4_UNICAST, Family::IPV6_UNICAST];
@@ -50,6 +56,16 @@ impl Refreshes {
     fn of(&mut self, family: Family) -> Option<&mut Option<Time>> {
         let until = FAMILIES.into_iter().zip(&mut self.until);
         until.filter(|(other, _)| *other == family).map(|(_, until)| until).next()
+    }
+
+    /// Whether a refresh may begin now; if so it has.
+    fn begin(&mut self, family: Family, now: Time) -> bool {
+        let mut began = FAMILIES.into_iter().zip(&mut self.began).filter(|(other, _)| *other == family);
+        began.next().is_some_and(|(_, began)| {
+            let soon = began.is_some_and(|began| now.since(began) < REFRESH_INTERVAL);
+            *began = if soon { *began } else { Some(now) };
+            !soon
+        })
     }
 
     /// Takes a family that is due.
@@ -110,6 +126,10 @@ impl Peer {
             received.is_some_and(|all| all.iter().any(restarts)) && !self.end_of_rib.contains(family);
         if awaited || self.helper.kept().contains(family) {
             return Err(RefreshFault::BeforeEndOfRib);
+        }
+        if !self.refreshes.begin(family, now) {
+            // One that is under way goes on as it is; what came since it began is as fresh as can be.
+            return Err(RefreshFault::TooSoon);
         }
         let Some(until) = self.refreshes.of(family) else { return Err(RefreshFault::FamilyNotNegotiated) };
         *until = Some(now + REFRESH_TIME);

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::*;
 use crate::config::OriginatedRoute;
 use crate::event::{RefreshEnd, RefreshFault};
-use crate::session::refresh::REFRESH_TIME;
+use crate::session::refresh::{REFRESH_INTERVAL, REFRESH_TIME};
 
 const V4: Family = Family::IPV4_UNICAST;
 
@@ -126,6 +126,7 @@ fn what_is_not_sent_again_goes() {
     script.send(conn, &routes(&["10.1.0.0/16", "10.4.0.0/16"]));
     assert_eq!(script.holds(), (4, 2));
     // It begins anew: what came since the first beginning has to come again.
+    script.pass(REFRESH_INTERVAL);
     script.mark(conn, RefreshSubtype::Begin);
     assert_eq!(script.holds(), (4, 4));
     script.send(conn, &routes(&["10.1.0.0/16", "10.4.0.0/16"]));
@@ -135,6 +136,30 @@ fn what_is_not_sent_again_goes() {
     script.mark(conn, RefreshSubtype::End);
     assert_eq!(script.faults(), [RefreshFault::WithoutBegin]);
     assert_eq!(script.holds(), (2, 0));
+}
+
+#[test]
+fn a_peer_that_begins_all_the_time_is_heard_once_a_second() {
+    let mut script = Script::new(|_| {});
+    let conn = script.up(&enhanced());
+    script.send(conn, &routes(&["10.1.0.0/16", "10.2.0.0/16"]));
+    script.mark(conn, RefreshSubtype::Begin);
+    script.send(conn, &routes(&["10.1.0.0/16"]));
+    for _ in 0..5 {
+        script.mark(conn, RefreshSubtype::Begin);
+    }
+    assert_eq!(script.holds(), (2, 1), "the refresh that is under way goes on");
+    assert_eq!(script.faults(), [RefreshFault::TooSoon; 5]);
+    script.mark(conn, RefreshSubtype::End);
+    assert_eq!(script.holds(), (1, 0));
+    script.events();
+    script.mark(conn, RefreshSubtype::Begin);
+    script.mark(conn, RefreshSubtype::End);
+    assert_eq!(script.faults(), [RefreshFault::TooSoon, RefreshFault::WithoutBegin]);
+    assert_eq!(script.holds(), (1, 0), "what was not marked is not taken out");
+    script.pass(REFRESH_INTERVAL);
+    script.mark(conn, RefreshSubtype::Begin);
+    assert_eq!(script.holds(), (1, 1));
 }
 
 #[test]
