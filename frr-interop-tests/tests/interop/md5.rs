@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use frr_interop_tests::{Oracle, run};
-use rutter_lab::Bgpd;
+use frr_interop_tests::{Oracle, PATIENCE, run};
+use rutter_lab::{Bgpd, wait_for};
 
 use crate::daemons::{RUTTER, Wants, bird, frr, over_v4, rutter};
 
@@ -39,6 +39,11 @@ fn the_key_of_a_live_session_changes_without_a_reset() {
         let before = (frr.wait_established("10.0.1.1")?, bird.wait_established("10.0.2.1")?);
 
         bgpd.reload(&config("second-key", &one))?;
+        wait_for(PATIENCE, "the new key to be set", || {
+            let log = bgpd.daemon().log();
+            ensure!(log.contains("main/link2: changed, session kept (password)"), "{log}");
+            Ok(())
+        })?;
         bgpd.reload(&config("second-key", &both))?;
         frr.ensure_absent_for("203.0.2.0/24", Duration::from_secs(3))?;
         bird.ensure_absent_for("203.0.2.0/24", Duration::from_millis(100))?;
