@@ -139,7 +139,8 @@ fn merge(
             continue;
         }
         let own_is_written = written(&path);
-        let whole = matches!(key.as_str(), "import" | "export");
+        // Half of one prefix limit and half of another would be nobody's.
+        let whole = matches!(key.as_str(), "import" | "export" | "maxPrefixes");
         match value {
             Value::Object(inner) if !whole => {
                 let slot = own.entry(key.clone()).or_insert_with(|| Value::Object(Map::new()));
@@ -356,6 +357,7 @@ mod tests {
             "peerGroups": [{
                 "name": "tors", "peerASN": 65010, "passive": true, "port": 1179, "password": "geheim",
                 "timers": {"holdSeconds": 9, "keepaliveSeconds": 3}, "families": ["ipv4-unicast"],
+                "maxPrefixes": {"limit": 9, "action": "restart", "restartSeconds": 60},
                 "import": {"name": "i", "defaultAction": "reject", "statements": [{"name": "s", "action": "accept"}]}
             }],
             "peers": peers, "dynamicPeers": dynamic
@@ -367,7 +369,8 @@ mod tests {
         let peers = json!([
             {"name": "a", "address": "10.0.0.2", "group": "tors"},
             {"name": "b", "address": "10.0.0.3", "group": "tors", "passive": false, "port": 179,
-             "timers": {"holdSeconds": 30}, "import": {"name": "own", "defaultAction": "accept"}},
+             "timers": {"holdSeconds": 30}, "import": {"name": "own", "defaultAction": "accept"},
+             "maxPrefixes": {"limit": 5, "action": "warn"}},
             {"name": "c", "address": "10.0.0.4"}
         ]);
         let (intent, taken) = read(instance(peers, json!([]))).expect("an intent");
@@ -379,6 +382,8 @@ mod tests {
         assert_eq!((b.timers.hold_seconds, b.timers.keepalive_seconds), (30, 3), "nested fields one by one");
         let import = b.import.as_ref().expect("a policy");
         assert_eq!((&*import.name, import.statements.len()), ("own", 0), "policies as a whole");
+        let seconds = |peer: &Peer| peer.max_prefixes.map(|max| max.rules().restart_seconds);
+        assert_eq!((seconds(a), seconds(b)), (Some(Some(60)), Some(None)), "limits as a whole");
         assert_eq!(b.password.as_ref().map(|secret| secret.expose()), Some("geheim"));
         assert_eq!((c.passive, c.peer_asn), (false, None));
         assert_eq!(
