@@ -6,7 +6,8 @@
 //!
 //! Invariants: [`bgp_core::Action::Close`] is carried out after everything that was to be sent before it was queued; no
 //! connection holds more than [`SEND_QUEUE_LEN`] octets of UPDATEs; one turn of the loop does a bounded amount of work, so
-//! that timers and requests are never starved.
+//! that timers and requests are never starved; between two turns the runtime looks at every socket, so that no peer is
+//! heard at the cost of another.
 
 mod handover;
 
@@ -127,6 +128,9 @@ impl Owner {
     pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         loop {
             self.publish();
+            // The runtime asks the kernel for news only when we let it. A socket that is always ready (a peer that floods)
+            // would otherwise be the only one we hear of, until every other peer's hold timer had expired.
+            tokio::task::yield_now().await;
             let deadline = self.deadline();
             tokio::select! {
                 biased;
@@ -136,8 +140,8 @@ impl Owner {
                 },
                 () = sleep_until(deadline) => {}
                 Some(event) = self.io.next() => self.handle_io(event),
-                // Yields to the kernel's news, which a future that is always ready would not.
-                () = tokio::task::yield_now(), if self.more => {}
+                // More to do at once.
+                () = std::future::ready(()), if self.more => {}
             }
             if let Some(freeze) = self.freeze.take() {
                 self.freeze(freeze).await;
