@@ -171,9 +171,12 @@ impl Groups {
         {
             group.lineage = None;
             group.sweep_all(env.table, true);
-            if marked && let Some(member) = group.members.get_mut(&peer) {
+            // One that has begun and not ended begins anew without a word: everything comes before its end.
+            if marked
+                && let Some(member) = group.members.get_mut(&peer)
+                && !std::mem::replace(&mut member.refresh_end_due, true)
+            {
                 // Alone in its group: nobody else hears of it, and what was on its way stays before it.
-                member.refresh_end_due = true;
                 let begin = RouteRefresh { family: group.family, subtype: RefreshSubtype::Begin };
                 group.log.push(begin.encode(), Audience::All, group.members.len());
             }
