@@ -220,6 +220,15 @@ impl Daemon {
             tracing::warn!("SIGHUP has nothing to read: bgpd was started without --config");
             return;
         };
+        // Whoever writes a file in place empties it first; nobody means to end every session by that.
+        if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+            tracing::error!(
+                "{}: is empty, as if it were being written; the configuration stays as it was (write `instances: []` to \
+                 remove everything)",
+                path.display()
+            );
+            return;
+        }
         let file = match ConfigFile::read(path) {
             Ok(file) => file,
             Err(errors) => {

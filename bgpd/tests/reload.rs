@@ -31,6 +31,16 @@ async fn unchanged_sessions_stay_up() {
         .await;
     assert_eq!(middle.peer(b).await["connectionsEstablished"], 1);
 
+    // Nor does one that somebody is just writing.
+    middle.reload("");
+    middle
+        .wait("the empty file is refused", async || {
+            let log = middle.log();
+            if log.contains("is empty, as if it were being written") { Ok(()) } else { Err(log) }
+        })
+        .await;
+    assert_eq!(middle.peer(b).await["connectionsEstablished"], 1);
+
     // What is agreed on in OPENs waits for the next one.
     middle.reload(&config("").replace("holdSeconds: 9", "holdSeconds: 12"));
     middle
