@@ -55,7 +55,10 @@ pub(super) async fn dial(connect: Connect) -> Result<TcpStream, Arc<str>> {
     })
     .map_err(|error| fail(error.to_string()))?;
     let socket = TcpSocket::from_std_stream(socket.into());
-    socket.connect(remote).await.map_err(|error| fail(plain(&error)))
+    let stream = socket.connect(remote).await.map_err(|error| fail(plain(&error)))?;
+    sockopt::protect::connected(&stream, remote, &connect.protection)
+        .map_err(|error| fail(error.to_string()))?;
+    Ok(stream)
 }
 
 /// A short read emptied the socket: the next news about it comes from the kernel, not from another read. (The runtime

@@ -27,6 +27,8 @@ pub struct Listeners {
     wanted: Vec<SocketAddr>,
     open: Vec<Listener>,
     keys: BTreeMap<IpNet, Key>,
+    /// Below this, nobody of the family is near enough (RFC 5082): IPv4, IPv6.
+    least_ttl: [u8; 2],
     /// Neighbours whose key is missing, and why.
     unprotected: HashMap<IpNet, String>,
     retry_at: Option<Instant>,
@@ -153,6 +155,10 @@ impl Listeners {
             gone.shut();
         }
         let before = std::mem::replace(&mut self.keys, keys(speaker));
+        self.least_ttl = [true, false].map(|v4| least_ttl(speaker, v4));
+        for listener in &self.open {
+            self.limit(&listener.socket, listener.address);
+        }
         let locked_out = std::mem::take(&mut self.unprotected);
         for listener in self.open.clone() {
             self.change_keys(&listener, &before, &locked_out);
@@ -207,6 +213,7 @@ impl Listeners {
             wanted: wanted.to_vec(),
             open,
             keys: keys(speaker),
+            least_ttl: [true, false].map(|v4| least_ttl(speaker, v4)),
             unprotected: locked_out.into_iter().collect(),
             // What it had not could be opened is tried again.
             retry_at: Some(now),
@@ -301,9 +308,19 @@ impl Listeners {
         let socket = sockopt::bound(address)?;
         // Before the first connection can come in: what the kernel accepted without a key stays without one.
         self.protect(&socket, address);
+        self.limit(&socket, address);
         sockopt::listen(&socket, address)?;
         let socket = into_tokio(socket, address)?;
         Ok(Listener { address, socket: Arc::new(socket) })
+    }
+
+    /// Each connection gets its own limit when it is admitted; this one only keeps early octets out.
+    fn limit(&self, socket: &impl AsFd, address: SocketAddr) {
+        let [v4, v6] = self.least_ttl;
+        let least = if address.is_ipv4() { v4 } else { v6 };
+        if let Err(error) = sockopt::protect::listening(socket, address, least) {
+            tracing::warn!(listener = %address, %error, "far packets are kept out only after a connection is accepted");
+        }
     }
 
     fn protect(&mut self, socket: &impl AsFd, address: SocketAddr) {
@@ -314,6 +331,16 @@ impl Listeners {
             }
         }
     }
+}
+
+/// The least TTL that any neighbour of a family may have; 0 if one of them may have any.
+fn least_ttl(speaker: &SpeakerConfig, v4: bool) -> u8 {
+    let fixed = speaker.peers.iter().filter(|peer| peer.address.is_ipv4() == v4);
+    let here = |net: &IpNet| net.addr().is_ipv4() == v4;
+    let ranges = speaker.dynamic.iter().filter(|group| group.ranges.iter().any(here));
+    let all = fixed.chain(ranges.map(|group| &group.template));
+    let least = |peer: &PeerConfig| peer.protection(speaker.local_asn).least_ttl.unwrap_or(0);
+    all.map(least).min().unwrap_or(0)
 }
 
 /// The key of each neighbour, and of each range of neighbours, that has one.

@@ -28,6 +28,15 @@ pub fn dialing(socket: &impl AsFd, remote: SocketAddr, wanted: &Protection) -> R
     if let Some(tcp_ao) = &wanted.tcp_ao {
         ao::set_keys(socket, neighbour, tcp_ao)?;
     }
+    // The answer to our SYN comes with whatever TTL the peer's system has.
+    set_ttls(socket, remote, &Protection { least_ttl: None, ..wanted.clone() })
+}
+
+/// Completes the protection of a connection that was dialed, before anything is read from it.
+///
+/// # Errors
+/// What cannot be had: the connection must not be read from.
+pub fn connected(socket: &impl AsFd, remote: SocketAddr, wanted: &Protection) -> Result<(), SocketError> {
     set_ttls(socket, remote, wanted)
 }
 
@@ -69,6 +78,25 @@ pub fn live(
         _ => return Err(SocketError::AoUnsupported { peer: super::shown(neighbour) }),
     }
     set_ttls(socket, remote, after)
+}
+
+/// The least TTL that a listener answers to; 0 takes all. It answers with a TTL of 255, which says nothing more than that. Connections begin with what their listener has, so that nothing of
+/// a far neighbour's is read before its own limit is set.
+///
+/// # Errors
+/// [`SocketError::Option`].
+pub fn listening(socket: &impl AsFd, local: SocketAddr, least: u8) -> Result<(), SocketError> {
+    let (level, option) =
+        if local.is_ipv4() { (libc::IPPROTO_IP, IP_MINTTL) } else { (libc::IPPROTO_IPV6, IPV6_MINHOPCOUNT) };
+    if least > 0 {
+        let hops = if local.is_ipv4() { libc::IP_TTL } else { libc::IPV6_UNICAST_HOPS };
+        set_number(socket, level, hops, u8::MAX.into())
+            .map_err(|source| SocketError::Option { what: "answer with TTL 255".to_owned(), source })?;
+    }
+    set_number(socket, level, option, least.into()).map_err(|source| SocketError::Option {
+        what: format!("drop packets with a TTL below {least}"),
+        source,
+    })
 }
 
 fn set_ttls(socket: &impl AsFd, remote: SocketAddr, wanted: &Protection) -> Result<(), SocketError> {
