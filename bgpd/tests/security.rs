@@ -110,6 +110,7 @@ async fn a_range_of_neighbours_signs_with_one_key() {
     };
     let one = Bgpd::start(&far(b, 65002, "geheim-1")).await;
     one.until(a, "Established").await;
+    bgpd.until(b, "Established").await;
     let row = bgpd.peer(b).await;
     assert_eq!((&row["dynamicPeer"], &row["remoteAs"]), (&true.into(), &65002.into()), "{row:#}");
     assert!(bgpd.text("/v1/show/bgp/summary?format=text").await.contains(&format!("*r65002({b})")));
