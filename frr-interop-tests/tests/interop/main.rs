@@ -15,6 +15,7 @@ mod ecmp;
 mod endings;
 mod enhanced_refresh;
 mod extended_messages;
+mod graceful_notification;
 mod graceful_restart;
 mod graceful_shutdown;
 mod gtsm;

@@ -140,9 +140,9 @@ pub(crate) const fn transition(state: State, input: Input) -> (State, Effect) {
 /// How a session ended, as far as it matters here.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The connection failed, or the peer fell silent.
+    /// The connection failed.
     Failed,
-    /// Either side sent a NOTIFICATION that is not a Hard Reset.
+    /// A hold timer expired, or either side sent another NOTIFICATION that is not a Hard Reset.
     Notified,
     /// Either side wanted it to end for good.
     Meant,

@@ -138,9 +138,11 @@ impl Peer {
 fn ending(reason: &Reason) -> Ending {
     match reason {
         // Of two connections one is left: the session goes on with that one.
-        Reason::Closed(_) | Reason::HoldTimerExpired | Reason::CollisionLost => Ending::Failed,
+        Reason::Closed(_) | Reason::CollisionLost => Ending::Failed,
         Reason::NotificationReceived(received) if received.is_hard_reset() => Ending::Meant,
+        // RFC 8538 §1: without N, an expired hold timer is no restart. The line may be dead, and with it what is forwarded there.
         Reason::NotificationReceived(_)
+        | Reason::HoldTimerExpired
         | Reason::SendHoldTimerExpired
         | Reason::ProtocolError { .. }
         | Reason::OpenRefused { .. } => Ending::Notified,
