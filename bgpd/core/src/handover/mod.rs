@@ -12,8 +12,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`frame`] | routes |
-//! | [`peer`] | a neighbour and its session |
+//! | `frame` | routes |
+//! | `peer` | a neighbour and its session |
 //! | `rib/handover.rs` | the tables to frames and back |
 //! | `speaker/handover.rs` | all of it |
 //!
