@@ -140,7 +140,7 @@ impl Daemon {
         let path = socket_path(options, file);
         let Beginning { supervisor, clock, socket, tcp, handover, taken } =
             Beginning::new(options, file, &path).await?;
-        let state = ApiState { supervisor: supervisor.clone(), clock };
+        let state = ApiState { supervisor: supervisor.clone(), clock, log: log.clone() };
         let stop_api = CancellationToken::new();
         let router = http::router(state);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), socket = %path.display(), "bgpd runs");
@@ -257,6 +257,7 @@ impl Daemon {
 /// Does not return.
 fn impatient() {
     tracing::warn!("second signal, ending at once");
+    logging::finish();
     std::process::exit(4);
 }
 

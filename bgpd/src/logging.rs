@@ -1,10 +1,15 @@
 //! Logs: `tracing` to stderr, as text for people or JSON for machines.
 //!
-//! Invariant: a filter that cannot be read is refused at start and ignored with a warning at reload; it never silences
-//! bgpd.
+//! A thread of its own writes them. Whoever reads our stderr may stop to read it, and a pipe takes 64 KiB; sessions must not
+//! wait for that.
+//!
+//! Invariants: a filter that cannot be read is refused at start and ignored with a warning at reload, it never silences bgpd;
+//! nobody but the writing thread waits for stderr, and lines that it could not take in time are counted.
 
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
@@ -14,10 +19,17 @@ use crate::config::file::LogFormat;
 /// What is logged when nobody says otherwise.
 pub const DEFAULT_FILTER: &str = "info";
 
+/// Lines that may wait for stderr: a few MiB.
+const WAITING: usize = 16_384;
+
+/// The thread that writes, until [`finish`].
+static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
+
 /// Changes what is logged while bgpd runs.
 #[derive(Clone)]
 pub struct LogControl {
     filter: Option<reload::Handle<EnvFilter, Registry>>,
+    lost: Option<ErrorCounter>,
 }
 
 /// A filter that cannot be read.
@@ -37,18 +49,30 @@ pub struct InvalidFilter {
 pub fn start(format: LogFormat, filter: &str) -> Result<LogControl, InvalidFilter> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
     let registry = tracing_subscriber::registry().with(filter);
+    let (stderr, writer) =
+        NonBlockingBuilder::default().buffered_lines_limit(WAITING).lossy(true).finish(std::io::stderr());
+    let lost = stderr.error_counter();
     let started = match format {
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal();
-            registry
-                .with(fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours))
-                .try_init()
+            registry.with(fmt::layer().with_writer(stderr).with_target(false).with_ansi(colours)).try_init()
         }
         LogFormat::Json => registry
-            .with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).with_target(false))
+            .with(fmt::layer().json().flatten_event(true).with_writer(stderr).with_target(false))
             .try_init(),
     };
-    Ok(LogControl { filter: started.is_ok().then_some(handle) })
+    Ok(match started {
+        Ok(()) => {
+            *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+            LogControl { filter: Some(handle), lost: Some(lost) }
+        }
+        Err(_logs_already) => LogControl::none(),
+    })
+}
+
+/// Writes what waits, for a second at most. Nothing is logged after this: whoever ends the process calls it.
+pub fn finish() {
+    drop(WRITER.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 /// Checks a filter.
@@ -65,7 +89,13 @@ impl LogControl {
     /// A control without a log, for tests.
     #[must_use]
     pub fn none() -> Self {
-        Self { filter: None }
+        Self { filter: None, lost: None }
+    }
+
+    /// Lines that were not written because nobody read stderr.
+    #[must_use]
+    pub fn lost_lines(&self) -> usize {
+        self.lost.as_ref().map_or(0, ErrorCounter::dropped_lines)
     }
 
     /// Logs by another filter from now on.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use bgpd::options::Options;
-use bgpd::{check, daemon};
+use bgpd::{check, daemon, logging};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
             None => Err(daemon::Failure::Option("--check needs a file: bgpd --check FILE".to_owned())),
         },
     };
+    logging::finish();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

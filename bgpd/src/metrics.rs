@@ -65,9 +65,14 @@ fn family_labels(family: Family) -> [&'static str; 2] {
 
 /// One scrape.
 #[must_use]
-pub fn render(instances: &[Arc<InstanceSnapshot>], conflicts: usize, clock: &Clock) -> String {
+pub fn render(
+    instances: &[Arc<InstanceSnapshot>],
+    conflicts: usize,
+    lost_lines: usize,
+    clock: &Clock,
+) -> String {
     let scrape = Scrape::default();
-    scrape.process(conflicts, clock);
+    scrape.process(conflicts, lost_lines, clock);
     for instance in instances {
         scrape.instance(instance);
         for peer in &instance.peers {
@@ -124,7 +129,7 @@ struct Scrape {
 }
 
 impl Scrape {
-    fn process(&self, conflicts: usize, clock: &Clock) {
+    fn process(&self, conflicts: usize, lost_lines: usize, clock: &Clock) {
         self.gauge("bgpd_uptime_seconds", "Seconds since bgpd started", &[], &[], clock.uptime().as_secs());
         self.gauge(
             "bgpd_intent_conflicts",
@@ -132,6 +137,13 @@ impl Scrape {
             &[],
             &[],
             conflicts as u64,
+        );
+        self.counter(
+            "bgpd_log_lines_lost_total",
+            "Lines of the log that were not written because nobody read them",
+            &[],
+            &[],
+            lost_lines as u64,
         );
     }
 

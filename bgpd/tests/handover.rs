@@ -231,5 +231,9 @@ async fn without_anybody_there_it_is_a_plain_start_and_who_cannot_be_taken_over_
     assert_eq!(table["routes"]["10.1.0.0/16"][0]["stale"], true, "it is kept: {table:#}");
     drop(bgpd.spawn_again(&[]));
     bgpd.ready().await;
-    assert!(bgpd.log().contains("graceful restart: routes are advertised"), "{}", bgpd.log());
+    bgpd.wait("the graceful restart is over", async || {
+        let log = bgpd.log();
+        if log.contains("graceful restart: routes are advertised") { Ok(()) } else { Err(String::new()) }
+    })
+    .await;
 }

@@ -6,6 +6,7 @@ mod api;
 mod config_errors;
 mod fixture;
 mod handover;
+mod logging;
 mod operating;
 mod plan;
 mod reconfiguration;

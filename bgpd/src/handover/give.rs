@@ -147,6 +147,7 @@ fn answer(
             tracing::info!(pid, "handed over, this bgpd ends");
             channel.wait_closed();
             // Not in order: an orderly end would close what is not ours any more.
+            crate::logging::finish();
             std::process::exit(0);
         }
     }

@@ -24,6 +24,7 @@ use utoipa_axum::routes;
 
 use crate::clock::Clock;
 use crate::http::error::ApiError;
+use crate::logging::LogControl;
 use crate::supervisor::SupervisorHandle;
 
 /// Largest request body: an intent of some hundred thousand routes.
@@ -36,6 +37,8 @@ pub struct ApiState {
     pub supervisor: SupervisorHandle,
     /// The time.
     pub clock: Clock,
+    /// The log.
+    pub log: LogControl,
 }
 
 /// The API's description without its paths, which the handlers add.

@@ -30,7 +30,10 @@ pub(super) async fn health(State(state): State<ApiState>) -> Json<Health> {
 pub(super) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse {
     let conflicts = state.supervisor.conflicts().await.len();
     let snapshots: Vec<_> = state.supervisor.directory().values().map(|handle| handle.snapshot()).collect();
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::render(&snapshots, conflicts, &state.clock))
+    (
+        [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
+        metrics::render(&snapshots, conflicts, state.log.lost_lines(), &state.clock),
+    )
 }
 
 /// This description.
