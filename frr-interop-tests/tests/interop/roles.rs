@@ -146,8 +146,7 @@ fn leaks_and_malformed_marks_are_not_used() {
             ensure!(third["paths"].as_array().is_none_or(Vec::is_empty), "{third}");
             Ok(())
         })?;
-        let shown = bgpd.get("/v1/show/bgp/neighbors/10.0.1.2?format=json")?;
-        ensure!(shown["10.0.1.2"]["bgpState"] == "Established", "{shown}");
+        ensure!(!raw.closed_within(Duration::from_millis(200))?, "the session was closed");
         Ok(())
     });
 }
