@@ -231,26 +231,11 @@ struct Supervisor {
 #[must_use]
 pub fn start(clock: Clock, hostname: Option<String>, earlier: &Earlier, keeper: Keeper) -> SupervisorHandle {
     let (orders, mailbox) = mpsc::channel(MAILBOX);
-    let directory = Arc::new(ArcSwap::from_pointee(Directory::new()));
     let mut awaited = earlier.owners();
     let store = restored(earlier, hostname.as_deref(), &mut awaited);
-    let supervisor = Supervisor {
-        clock,
-        store,
-        hostname,
-        followed: BTreeMap::new(),
-        ends: FuturesUnordered::new(),
-        conflicts: Vec::new(),
-        directory: Arc::clone(&directory),
-        generation: 0,
-        restart_at: None,
-        awaited,
-        earlier: earlier.clone(),
-        crashed: BTreeSet::new(),
-        keeper,
-        beat_at: Instant::now() + HEARTBEAT,
-        burst: Burst::default(),
-    };
+    let mut supervisor = Supervisor::idle(clock, hostname, store, awaited, keeper);
+    supervisor.earlier = earlier.clone();
+    let directory = Arc::clone(&supervisor.directory);
     tokio::spawn(supervisor.run(mailbox));
     SupervisorHandle { orders, directory }
 }
@@ -290,6 +275,33 @@ pub(crate) fn check(intent: &Intent, hostname: Option<&str>) -> Result<(), Inten
 }
 
 impl Supervisor {
+    /// One that runs nothing yet.
+    fn idle(
+        clock: Clock,
+        hostname: Option<String>,
+        store: IntentStore,
+        awaited: BTreeSet<String>,
+        keeper: Keeper,
+    ) -> Self {
+        Self {
+            clock,
+            store,
+            hostname,
+            followed: BTreeMap::new(),
+            ends: FuturesUnordered::new(),
+            conflicts: Vec::new(),
+            directory: Arc::new(ArcSwap::from_pointee(Directory::new())),
+            generation: 0,
+            restart_at: None,
+            awaited,
+            earlier: Earlier::default(),
+            crashed: BTreeSet::new(),
+            keeper,
+            beat_at: Instant::now() + HEARTBEAT,
+            burst: Burst::default(),
+        }
+    }
+
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         loop {
             let due = [self.store.next_expiry(), self.restart_at, Some(self.beat_at), self.burst.due()];

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 
-use super::burst::Burst;
-use super::{Arc, ArcSwap, BTreeSet, BuildHasher, Clock, Directory, Earlier, FuturesUnordered, HEARTBEAT};
+use super::{Arc, BTreeSet, BuildHasher, Clock};
 use super::{Hasher, Instance, Instant, IntentStore, Keeper, MAILBOX, Order, Owner, RandomState};
 use super::{Supervisor, SupervisorHandle, mpsc, oneshot, resolve};
 use crate::handover::give::Gone;
@@ -126,24 +125,8 @@ impl TakenOver {
     pub async fn start(self, keeper: Keeper) -> (SupervisorHandle, Vec<(String, TakenSession)>) {
         let Self { clock, hostname, store, awaited, instances } = self;
         let (orders, mailbox) = mpsc::channel(MAILBOX);
-        let directory = Arc::new(ArcSwap::from_pointee(Directory::new()));
-        let mut supervisor = Supervisor {
-            clock,
-            store,
-            hostname,
-            followed: BTreeMap::new(),
-            ends: FuturesUnordered::new(),
-            conflicts: Vec::new(),
-            directory: Arc::clone(&directory),
-            generation: 0,
-            restart_at: None,
-            earlier: Earlier::default(),
-            awaited,
-            crashed: BTreeSet::new(),
-            keeper,
-            beat_at: Instant::now() + HEARTBEAT,
-            burst: Burst::default(),
-        };
+        let mut supervisor = Supervisor::idle(clock, hostname, store, awaited, keeper);
+        let directory = Arc::clone(&supervisor.directory);
         // All at once: while one is waited for, the others' sessions stand still.
         let begun =
             instances.into_iter().map(async |(name, (intent, prepared))| (name, intent, prepared.go().await));

@@ -70,6 +70,20 @@ fn wait_stale(bgpd: &Bgpd, expected: &[&str]) -> Result<()> {
     })
 }
 
+/// Somebody on link 2 who has heard the neighbour's routes, this many, through rutter.
+fn listener(star: &Star, bgpd: &Bgpd, neighbor: &dyn Oracle, routes: u32) -> Result<RawPeer> {
+    let mut watch = RawPeer::connect(star.peer(2)?, "10.0.2.1")?;
+    watch.establish(WATCHER, [10, 0, 2, 2].into())?;
+    neighbor.wait_established("10.0.1.1")?;
+    wait_for(PATIENCE, "rutter to have the neighbour's routes", || {
+        let table = bgpd.get("/v1/show/bgp/ipv4?format=json")?;
+        ensure!(table["totalRoutes"] == routes, "{table}");
+        Ok(())
+    })?;
+    told(&mut watch)?;
+    Ok(watch)
+}
+
 fn replace(file: &std::path::Path, from: &str, to: &str) -> Result<()> {
     let text = std::fs::read_to_string(file)?;
     ensure!(text.contains(from), "{} has no {from:?}", file.display());
@@ -84,15 +98,7 @@ fn rutter_helps_frr_over_a_crash() {
         let session = " bgp graceful-restart\n bgp graceful-restart preserve-fw-state";
         let wants = Wants { networks: &networks, session, ..Wants::default() };
         let frr = star.peer(1)?.frr(&frr(1, 65_001, "10.0.1.1", wants))?;
-        let mut watch = RawPeer::connect(star.peer(2)?, "10.0.2.1")?;
-        watch.establish(WATCHER, [10, 0, 2, 2].into())?;
-        frr.wait_established("10.0.1.1")?;
-        wait_for(PATIENCE, "rutter to have both routes", || {
-            let table = bgpd.get("/v1/show/bgp/ipv4?format=json")?;
-            ensure!(table["totalRoutes"] == 2, "{table}");
-            Ok(())
-        })?;
-        told(&mut watch)?;
+        let mut watch = listener(star, &bgpd, &frr, 2)?;
 
         frr.daemon().kill()?;
         wait_stale(&bgpd, &networks)?;
@@ -122,15 +128,7 @@ fn rutter_helps_bird_over_a_crash() {
         let networks = ["198.51.1.0/24", "198.51.2.0/24"];
         let wants = Wants { networks: &networks, session: "graceful restart yes;", ..Wants::default() };
         let bird = star.peer(1)?.bird(&bird(1, 65_001, "10.0.1.1", wants))?;
-        let mut watch = RawPeer::connect(star.peer(2)?, "10.0.2.1")?;
-        watch.establish(WATCHER, [10, 0, 2, 2].into())?;
-        bird.wait_established("10.0.1.1")?;
-        wait_for(PATIENCE, "rutter to have both routes", || {
-            let table = bgpd.get("/v1/show/bgp/ipv4?format=json")?;
-            ensure!(table["totalRoutes"] == 2, "{table}");
-            Ok(())
-        })?;
-        told(&mut watch)?;
+        let mut watch = listener(star, &bgpd, &bird, 2)?;
 
         bird.daemon().kill()?;
         wait_stale(&bgpd, &networks)?;
@@ -170,15 +168,7 @@ fn rutter_helps_gobgp_over_a_crash() {
         let networks = ["198.51.1.0/24", "198.51.2.0/24"];
         let gobgp = star.peer(1)?.gobgp(&graceful_gobgp(1, 65_001))?;
         announce_by_gobgp(&gobgp, &networks)?;
-        let mut watch = RawPeer::connect(star.peer(2)?, "10.0.2.1")?;
-        watch.establish(WATCHER, [10, 0, 2, 2].into())?;
-        gobgp.wait_established("10.0.1.1")?;
-        wait_for(PATIENCE, "rutter to have both routes", || {
-            let table = bgpd.get("/v1/show/bgp/ipv4?format=json")?;
-            ensure!(table["totalRoutes"] == 2, "{table}");
-            Ok(())
-        })?;
-        told(&mut watch)?;
+        let mut watch = listener(star, &bgpd, &gobgp, 2)?;
         gobgp.daemon().kill()?;
         wait_stale(&bgpd, &networks)?;
         let (announced, withdrawn) = told(&mut watch)?;
@@ -211,15 +201,7 @@ fn a_peer_that_does_not_come_back_loses_its_routes() {
         let session = " bgp graceful-restart\n bgp graceful-restart restart-time 5";
         let wants = Wants { networks: &["198.51.1.0/24"], session, ..Wants::default() };
         let frr = star.peer(1)?.frr(&frr(1, 65_001, "10.0.1.1", wants))?;
-        let mut watch = RawPeer::connect(star.peer(2)?, "10.0.2.1")?;
-        watch.establish(WATCHER, [10, 0, 2, 2].into())?;
-        frr.wait_established("10.0.1.1")?;
-        wait_for(PATIENCE, "rutter to have the route", || {
-            let table = bgpd.get("/v1/show/bgp/ipv4?format=json")?;
-            ensure!(table["totalRoutes"] == 1, "{table}");
-            Ok(())
-        })?;
-        told(&mut watch)?;
+        let mut watch = listener(star, &bgpd, &frr, 1)?;
         frr.daemon().kill()?;
         wait_stale(&bgpd, &["198.51.1.0/24"])?;
         std::thread::sleep(Duration::from_secs(5));
