@@ -1,8 +1,6 @@
 //! A speaker goes on in another process: nothing on the wire tells.
 
-use bgp_wire::{AsPath, AttributeBlock, EncodeContext, NextHop, PathAttributes, encode_reach};
-use bytes::BytesMut;
-
+use super::refresh::routes;
 use super::*;
 use crate::config::OriginatedRoute;
 use crate::handover::{Handover, RouteFrame};
@@ -30,17 +28,7 @@ fn with_route(settings: &mut SpeakerSettings) {
 }
 
 fn update(prefix: &str) -> Bytes {
-    let (context, mut out) = (EncodeContext::new(), BytesMut::new());
-    let next_hop = NextHop::V4(Ipv4Addr::new(192, 0, 2, 2));
-    let attributes = PathAttributes {
-        as_path: AsPath::sequence([65002]),
-        next_hop: Some(next_hop),
-        ..PathAttributes::default()
-    };
-    let block = AttributeBlock::encode(&attributes, &context);
-    let prefixes = [prefix.parse().unwrap()];
-    encode_reach(&mut out, &block, Family::IPV4_UNICAST, &next_hop, prefixes, &context).unwrap();
-    out.freeze()
+    routes(&[prefix])
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn marker(subtype: RefreshSubtype) -> RouteRefresh {
     RouteRefresh { family: V4, subtype }
 }
 
-fn routes(prefixes: &[&str]) -> Bytes {
+pub(super) fn routes(prefixes: &[&str]) -> Bytes {
     let (context, mut out) = (EncodeContext::new(), BytesMut::new());
     let next_hop = NextHop::V4(Ipv4Addr::new(192, 0, 2, 2));
     let attributes = PathAttributes {
