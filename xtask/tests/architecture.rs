@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("k8s-sync", &["rutter-crds", "rutter-api"]),
     ("rutter-agent", &["k8s-sync", "rutter-crds", "rutter-api"]),
     ("rutter-operator", &["k8s-sync", "rutter-crds", "rutter-api"]),
-    ("rutterctl", &["rutter-api"]),
+    ("rutterctl", &["k8s-sync", "rutter-api"]),
     ("rutter-lab", &[]),
     ("frr-interop-tests", &["rutter-api", "rutter-lab"]),
     ("xtask", &["rutter-crds", "rutter-api", "rutter-lab"]),
