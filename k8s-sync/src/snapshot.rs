@@ -1,7 +1,8 @@
 //! The snapshot: all objects that translation looks at, at one moment.
 //!
-//! Invariant: a snapshot never changes after it was built, and holds at most one object per kind and name. Where the
-//! objects came from (files, later an API server) is of no matter from here on.
+//! Invariant: a snapshot never changes once it was handed out, and holds at most one object per kind and name. Where the
+//! objects came from (files, an API server) is of no matter from here on. A copy costs one reference per kind: whoever
+//! keeps a snapshot up to date changes only the maps that it alone holds, and copies the others first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -23,25 +24,25 @@ const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Nodes by name.
-    pub nodes: BTreeMap<String, Arc<Node>>,
+    pub nodes: Arc<BTreeMap<String, Arc<Node>>>,
     /// CiliumNodes by name.
-    pub cilium_nodes: BTreeMap<String, Arc<CiliumNode>>,
+    pub cilium_nodes: Arc<BTreeMap<String, Arc<CiliumNode>>>,
     /// Services.
-    pub services: BTreeMap<NamespacedName, Arc<Service>>,
+    pub services: Arc<BTreeMap<NamespacedName, Arc<Service>>>,
     /// EndpointSlices by the Service they belong to; those that belong to none are not kept.
-    pub endpoint_slices: BTreeMap<NamespacedName, Vec<Arc<EndpointSlice>>>,
+    pub endpoint_slices: Arc<BTreeMap<NamespacedName, Vec<Arc<EndpointSlice>>>>,
     /// Secrets.
-    pub secrets: BTreeMap<NamespacedName, SecretObject>,
+    pub secrets: Arc<BTreeMap<NamespacedName, SecretObject>>,
     /// Cluster configurations by name.
-    pub cluster_configs: BTreeMap<String, Arc<CiliumBGPClusterConfig>>,
+    pub cluster_configs: Arc<BTreeMap<String, Arc<CiliumBGPClusterConfig>>>,
     /// Peer configurations by name.
-    pub peer_configs: BTreeMap<String, Arc<CiliumBGPPeerConfig>>,
+    pub peer_configs: Arc<BTreeMap<String, Arc<CiliumBGPPeerConfig>>>,
     /// Advertisements by name.
-    pub advertisements: BTreeMap<String, Arc<CiliumBGPAdvertisement>>,
+    pub advertisements: Arc<BTreeMap<String, Arc<CiliumBGPAdvertisement>>>,
     /// Overrides by the name of their node.
-    pub overrides: BTreeMap<String, Arc<CiliumBGPNodeConfigOverride>>,
+    pub overrides: Arc<BTreeMap<String, Arc<CiliumBGPNodeConfigOverride>>>,
     /// Existing node configurations by the name of their node.
-    pub node_configs: BTreeMap<String, Arc<CiliumBGPNodeConfig>>,
+    pub node_configs: Arc<BTreeMap<String, Arc<CiliumBGPNodeConfig>>>,
 }
 
 /// What a Node and its CiliumNode say together.
@@ -59,52 +60,51 @@ impl Snapshot {
         for object in objects {
             snapshot.insert(object);
         }
-        for slices in snapshot.endpoint_slices.values_mut() {
-            slices.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
-        }
         snapshot
     }
 
-    fn insert(&mut self, object: Object) {
+    /// Adds an object, or replaces the one of its kind and name.
+    pub(crate) fn insert(&mut self, object: Object) {
         let name = object.metadata().name.clone().unwrap_or_default();
         match object {
             Object::Node(node) => {
-                self.nodes.insert(name, node);
+                Arc::make_mut(&mut self.nodes).insert(name, node);
             }
             Object::CiliumNode(node) => {
-                self.cilium_nodes.insert(name, node);
+                Arc::make_mut(&mut self.cilium_nodes).insert(name, node);
             }
             Object::Service(service) => {
-                self.services.insert(NamespacedName::of(&service.metadata), service);
+                Arc::make_mut(&mut self.services).insert(NamespacedName::of(&service.metadata), service);
             }
-            Object::EndpointSlice(slice) => {
-                let labels = slice.metadata.labels.as_ref();
-                if let Some(service) = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL)) {
-                    let namespace = NamespacedName::of(&slice.metadata).namespace;
-                    self.endpoint_slices
-                        .entry(NamespacedName::new(namespace, service))
-                        .or_default()
-                        .push(slice);
-                }
-            }
+            Object::EndpointSlice(slice) => self.insert_slice(slice),
             Object::Secret(secret) => {
-                self.secrets.insert(NamespacedName::of(&secret.0.metadata), secret);
+                Arc::make_mut(&mut self.secrets).insert(NamespacedName::of(&secret.0.metadata), secret);
             }
             Object::CiliumBGPClusterConfig(config) => {
-                self.cluster_configs.insert(name, config);
+                Arc::make_mut(&mut self.cluster_configs).insert(name, config);
             }
             Object::CiliumBGPPeerConfig(config) => {
-                self.peer_configs.insert(name, config);
+                Arc::make_mut(&mut self.peer_configs).insert(name, config);
             }
             Object::CiliumBGPAdvertisement(advertisement) => {
-                self.advertisements.insert(name, advertisement);
+                Arc::make_mut(&mut self.advertisements).insert(name, advertisement);
             }
             Object::CiliumBGPNodeConfigOverride(overrides) => {
-                self.overrides.insert(name, overrides);
+                Arc::make_mut(&mut self.overrides).insert(name, overrides);
             }
             Object::CiliumBGPNodeConfig(config) => {
-                self.node_configs.insert(name, config);
+                Arc::make_mut(&mut self.node_configs).insert(name, config);
             }
+        }
+    }
+
+    /// The slices of a Service stay sorted by name.
+    fn insert_slice(&mut self, slice: Arc<EndpointSlice>) {
+        let Some(service) = service_of(&slice) else { return };
+        let slices = Arc::make_mut(&mut self.endpoint_slices).entry(service).or_default();
+        match slices.binary_search_by(|other| other.metadata.name.cmp(&slice.metadata.name)) {
+            Ok(at) => slices[at] = slice,
+            Err(at) => slices.insert(at, slice),
         }
     }
 
@@ -123,6 +123,12 @@ impl Snapshot {
         };
         (view.node.is_some() || view.cilium_node.is_some()).then_some(view)
     }
+}
+
+/// The Service an EndpointSlice belongs to.
+pub(crate) fn service_of(slice: &EndpointSlice) -> Option<NamespacedName> {
+    let service = slice.metadata.labels.as_ref()?.get(SERVICE_NAME_LABEL)?;
+    Some(NamespacedName::new(NamespacedName::of(&slice.metadata).namespace, service))
 }
 
 impl<'s> NodeView<'s> {

@@ -118,7 +118,7 @@ impl<'s> Advertiser<'s> {
         offers: &mut Offers,
     ) -> bool {
         let mut found = false;
-        for (name, advertisement) in &self.snapshot.advertisements {
+        for (name, advertisement) in self.snapshot.advertisements.iter() {
             let labels = advertisement.metadata.labels.as_ref();
             if !selector.matches(|key| labels?.get(key).map(String::as_str)) {
                 continue;

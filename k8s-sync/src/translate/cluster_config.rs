@@ -90,7 +90,7 @@ pub fn node_configs(snapshot: &Snapshot, options: &Options) -> ClusterPlan {
         }
     }
     // Node configurations of nodes that are gone, or of hand-written ones for nodes nobody knows.
-    for (node, existing) in &snapshot.node_configs {
+    for (node, existing) in snapshot.node_configs.iter() {
         if plan.node_configs.contains_key(node) || plan.foreign.contains_key(node) {
             continue;
         }
@@ -277,7 +277,7 @@ fn cluster_conditions(
 /// Conditions of peer configurations are kept only where Secrets can be looked up at all.
 fn peer_conditions(snapshot: &Snapshot, options: &Options, plan: &mut ClusterPlan) {
     let Some(namespace) = &options.secrets_namespace else { return };
-    for (name, config) in &snapshot.peer_configs {
+    for (name, config) in snapshot.peer_configs.iter() {
         let object = ObjectRef::cluster("CiliumBGPPeerConfig", name);
         let secret =
             config.spec.auth_secret_ref.as_deref().map(|secret| {
