@@ -12,6 +12,7 @@
 mod advertise;
 pub mod conditions;
 pub mod manifests;
+pub mod network;
 pub mod object;
 pub mod options;
 mod reason;
@@ -20,4 +21,4 @@ mod selector;
 pub mod snapshot;
 pub mod translate;
 
-pub use options::Options;
+pub use options::{Ipam, Options};

@@ -10,7 +10,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rutter_crds::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
-    CiliumBGPPeerConfig, CiliumNode,
+    CiliumBGPPeerConfig, CiliumNode, CiliumPodIPPool,
 };
 use serde::Serialize;
 
@@ -98,6 +98,7 @@ pub enum Object {
     CiliumBGPNodeConfigOverride(Arc<CiliumBGPNodeConfigOverride>),
     CiliumBGPNodeConfig(Arc<CiliumBGPNodeConfig>),
     CiliumNode(Arc<CiliumNode>),
+    CiliumPodIPPool(Arc<CiliumPodIPPool>),
 }
 
 impl Object {
@@ -115,6 +116,7 @@ impl Object {
             Self::CiliumBGPNodeConfigOverride(object) => &object.metadata,
             Self::CiliumBGPNodeConfig(object) => &object.metadata,
             Self::CiliumNode(object) => &object.metadata,
+            Self::CiliumPodIPPool(object) => &object.metadata,
         }
     }
 }

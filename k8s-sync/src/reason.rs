@@ -160,8 +160,12 @@ reasons! {
     Error PeerAddressTaken { peer: String, other: String, address: String } => "peer {peer} is left out: peer {other} of the same instance has the same address {address}";
     /// A hand-written node configuration without an ASN for a peer.
     Error PeerAsnMissing { peer: String } => "peer {peer} is left out: it has no peerASN; write the ASN, or 0 to take what the peer says";
-    /// Auto-discovery is not there yet.
-    Error AutoDiscoveryNotSupported { peer: String } => "peer {peer} is left out: autoDiscovery is not supported yet; write peerAddress";
+    /// Auto-discovery has found no peer.
+    Error NoDefaultGateway { peer: String, family: &'static str, why: &'static str } => "peer {peer} is left out until there is an {family} default route whose gateway can be a peer: {why}";
+    /// Auto-discovery without its parameters.
+    Error DefaultGatewayFamilyMissing { peer: String } => "peer {peer} is left out: mode DefaultGateway needs autoDiscovery.defaultGateway.addressFamily, ipv4 or ipv6";
+    /// An address is written, so nothing is discovered.
+    Info AutoDiscoveryNotNeeded { peer: String } => "peer {peer} has a peerAddress, so autoDiscovery has no effect";
     /// The peer configuration is missing.
     Error PeerConfigMissing { peer: String, name: String } => "peer {peer} is left out until CiliumBGPPeerConfig {name:?} exists";
     /// A source address that cannot be one.
@@ -190,8 +194,22 @@ reasons! {
     Info AdvertisementsAbsent => "advertisements is absent: nothing is advertised in this family; write {{}} to select every CiliumBGPAdvertisement";
     /// A selector that selects no advertisement.
     Warning AdvertisementsNotFound => "no CiliumBGPAdvertisement has labels that match";
-    /// An advertisement type that is not there yet.
-    Error AdvertisementTypeNotSupported { kind: &'static str } => "type {kind} is not supported yet and advertises nothing; PodCIDR and Service are supported";
+    /// The type means nothing in this IPAM mode.
+    Warning NotInIpamMode { kind: &'static str, mode: &'static str, wanted: &'static str } => "type {kind} advertises nothing with --ipam {mode}; it needs {wanted}, or any";
+    /// An Interface advertisement without options.
+    Error InterfaceOptionsMissing => "type Interface needs interface.name; the entry advertises nothing";
+    /// The interface does not exist.
+    Warning InterfaceUnknown { node: String, name: String } => "node {node} has no interface {name:?}, so nothing is advertised; its addresses are advertised as soon as it has one";
+    /// The interface is down.
+    Info InterfaceDown { node: String, name: String } => "interface {name:?} of node {node} is down, so its addresses are not advertised";
+    /// The interface has no address that others could use.
+    Info InterfaceWithoutAddress { node: String, name: String } => "interface {name:?} of node {node} has no address to advertise (loopback, multicast, IPv6 link-local and IPv4-mapped addresses never are)";
+    /// A selector that selects no pool.
+    Info SelectorMatchesNoPool => "no CiliumPodIPPool has labels that match";
+    /// The node holds nothing of a pool.
+    Info NoPoolCidr { pool: String } => "the node holds no CIDR of CiliumPodIPPool {pool}, so nothing of it is advertised";
+    /// A CIDR whose length is not that of its pool's pieces.
+    Warning PoolMaskSizeDiffers { prefix: IpNet, pool: String, length: String } => "{prefix} is not advertised: CiliumPodIPPool {pool} has {length}";
     /// A Service advertisement without options.
     Error ServiceOptionsMissing => "type Service needs service.addresses; the entry advertises nothing";
     /// An advertisement without selector.
@@ -206,6 +224,8 @@ reasons! {
     Warning AggregateIsDefaultRoute { prefix: IpNet } => "a length of 0 advertises the default route {prefix}";
     /// The node has no pod CIDR.
     Info NoPodCidr => "the node has no pod CIDR, so PodCIDR advertises nothing; a CNI that assigns them writes spec.podCIDRs of the Node";
+    /// The node's pods have addresses out of pools.
+    Info PodsFromPools => "the node's pods get their addresses out of CiliumPodIPPools, so PodCIDR advertises nothing; use type CiliumPodIPPool, or --ipam kubernetes if the pod CIDRs are used all the same";
     /// A pod CIDR that is none.
     Error PodCidrInvalid { value: String } => "{value:?} is no CIDR and is not advertised";
 
@@ -216,6 +236,8 @@ reasons! {
     Info ServiceHeadless => "is headless, so it has no address to advertise";
     /// Served by another proxy.
     Info ServiceOfOtherProxy { name: String } => "belongs to service proxy {name:?} (label service.kubernetes.io/service-proxy-name)";
+    /// The node takes no external traffic.
+    Info NodeExcluded { address: IpAddr } => "{address} is not advertised here: the node has the label node.kubernetes.io/exclude-from-external-load-balancers (--honor-exclude-from-external-load-balancers=false to ignore it)";
     /// The type is not exposed.
     Info ServiceTypeNotExposed { kind: &'static str, exposed: String } => "{kind} is not exposed: annotation service.cilium.io/type is {exposed:?}";
     /// A word that the annotation does not know.
@@ -242,6 +264,21 @@ reasons! {
     Info NoLocalEndpoint { address: IpAddr, policy: &'static str } => "{address} is not advertised here: {policy} is Local and this node has no active endpoint";
     /// No endpoint anywhere, and that matters.
     Info NoEndpoint { address: IpAddr } => "{address} is not advertised: no endpoint is active, and services without are not routable (enable-no-service-endpoints-routable=false)";
+}
+
+impl Reason {
+    /// Whether it depends on links, addresses or routes of the node, which only an agent on it can know.
+    #[must_use]
+    pub fn needs_the_node(&self) -> bool {
+        matches!(
+            self,
+            Self::SourceInterfaceUnusable { .. }
+                | Self::NoDefaultGateway { .. }
+                | Self::InterfaceUnknown { .. }
+                | Self::InterfaceDown { .. }
+                | Self::InterfaceWithoutAddress { .. }
+        )
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use rutter_crds::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
-    CiliumBGPPeerConfig, CiliumNode,
+    CiliumBGPPeerConfig, CiliumNode, CiliumPodIPPool,
 };
 
 use crate::object::{NamespacedName, Object, SecretObject};
@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub overrides: Arc<BTreeMap<String, Arc<CiliumBGPNodeConfigOverride>>>,
     /// Existing node configurations by the name of their node.
     pub node_configs: Arc<BTreeMap<String, Arc<CiliumBGPNodeConfig>>>,
+    /// Pools of pod addresses by name.
+    pub pod_ip_pools: Arc<BTreeMap<String, Arc<CiliumPodIPPool>>>,
 }
 
 /// What a Node and its CiliumNode say together.
@@ -94,6 +96,9 @@ impl Snapshot {
             }
             Object::CiliumBGPNodeConfig(config) => {
                 Arc::make_mut(&mut self.node_configs).insert(name, config);
+            }
+            Object::CiliumPodIPPool(pool) => {
+                Arc::make_mut(&mut self.pod_ip_pools).insert(name, pool);
             }
         }
     }
@@ -157,6 +162,24 @@ impl<'s> NodeView<'s> {
             .flatten()
             .filter_map(|address| Some((address.type_.as_str(), address.address.parse().ok()?)));
         cilium.chain(plain)
+    }
+
+    /// CIDRs out of pools that the node holds (IPAM mode `multi-pool`), with the name of the pool.
+    pub fn pool_cidrs(&self) -> impl Iterator<Item = (&'s str, &'s [String])> {
+        let pools = self.cilium_node.and_then(|node| node.spec.ipam.as_ref()?.pools.as_ref());
+        pools
+            .into_iter()
+            .flat_map(|pools| &pools.allocated)
+            .map(|allocation| (allocation.pool.as_str(), allocation.cidrs.as_slice()))
+    }
+
+    /// Whether the node holds pieces of pools and its CiliumNode has no pod CIDR: then those of the Node, which a controller may
+    /// hand out all the same, are used by no pod.
+    #[must_use]
+    pub fn lives_on_pools(&self) -> bool {
+        let ipam = self.cilium_node.and_then(|node| node.spec.ipam.as_ref());
+        ipam.is_some_and(|ipam| ipam.pod_cidrs.is_empty())
+            && self.pool_cidrs().any(|(_, cidrs)| !cidrs.is_empty())
     }
 
     /// Pod CIDRs as written. A CiliumNode that has some decides: with `cluster-pool` IPAM the Node's are others.

@@ -1,7 +1,8 @@
 //! Golden folders: `tests/golden/<case>/*.yaml` in, `intent.<node>.json` and `report.txt` out.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p k8s-sync --test golden` writes the outputs anew; read the diff before committing it. An
-//! optional file `options` in a case sets options and interface addresses, one `key=value` per line.
+//! optional file `options` in a case sets options, one `key=value` per line, and what nodes know about their network:
+//! `node/link=address address [admin-down] [down|unknown]` and `node/default=gateway link metric`.
 
 #![expect(
     clippy::unwrap_used,
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use k8s_sync::Options;
 use k8s_sync::conditions::ObjectConditions;
 use k8s_sync::manifests::Directory;
+use k8s_sync::network::{DefaultRoute, Link, OperState};
 use k8s_sync::report::{Reason, Report};
 use k8s_sync::translate::{LocalNode, intent_for_node, node_configs};
 
@@ -43,8 +45,8 @@ fn inputs(case: &Path) -> tempfile::TempDir {
 #[derive(Default)]
 struct Setup {
     options: Options,
-    /// Node -> interface -> addresses.
-    interfaces: BTreeMap<String, LocalNode>,
+    /// What nodes know about their own network.
+    locals: BTreeMap<String, LocalNode>,
 }
 
 fn setup(case: &Path) -> Setup {
@@ -63,12 +65,35 @@ fn setup(case: &Path) -> Setup {
                 setup.options.legacy_origin_attribute = value.parse().unwrap();
             }
             "k8s-service-proxy-name" => setup.options.service_proxy_name = value.to_owned(),
+            "ipam" => setup.options.ipam = value.parse().unwrap(),
+            "honor-exclude-from-external-load-balancers" => {
+                setup.options.exclude_from_load_balancers = value.parse().unwrap();
+            }
             "enable-ipv6" => setup.options.enable_ipv6 = value.parse().unwrap(),
-            interface => {
-                let (node, interface) = interface.split_once('/').expect("node/interface=address,address");
-                let local = setup.interfaces.entry(node.to_owned()).or_insert_with(|| LocalNode::named(node));
-                let addresses = value.split(',').map(|address| address.parse().unwrap()).collect();
-                local.interfaces.insert(interface.to_owned(), addresses);
+            of_node => {
+                let (node, what) = of_node.split_once('/').expect("node/link=... or node/default=...");
+                let local = setup.locals.entry(node.to_owned()).or_insert_with(|| LocalNode::named(node));
+                let words: Vec<&str> = value.split_whitespace().collect();
+                if what == "default" {
+                    let [gateway, device, metric] = words[..] else {
+                        panic!("gateway device metric: {value}")
+                    };
+                    local.network.default_routes.insert(DefaultRoute {
+                        metric: metric.parse().unwrap(),
+                        device: device.to_owned(),
+                        gateway: gateway.parse().unwrap(),
+                    });
+                } else {
+                    let addresses = words.iter().filter(|word| word.contains(['.', ':']));
+                    let mut link = Link::up(addresses.map(|address| address.parse().unwrap()));
+                    link.admin_up = !words.contains(&"admin-down");
+                    for (word, state) in [("down", OperState::Down), ("unknown", OperState::Unknown)] {
+                        if words.contains(&word) {
+                            link.oper = state;
+                        }
+                    }
+                    local.network.links.insert(what.to_owned(), link);
+                }
             }
         }
     }
@@ -90,7 +115,7 @@ fn run(case: &Path) -> BTreeMap<String, String> {
     nodes.extend(plan.foreign.keys().map(String::as_str));
     for node in nodes {
         let config = plan.node_config(node);
-        let local = setup.interfaces.get(node).cloned().unwrap_or_else(|| LocalNode::named(node));
+        let local = setup.locals.get(node).cloned().unwrap_or_else(|| LocalNode::named(node));
         let result = intent_for_node(&snapshot, config.map(AsRef::as_ref), &local, &setup.options);
         result
             .intent
@@ -174,6 +199,7 @@ const NOT_IN_FOLDERS: &[(&str, &str)] = &[
     ("DuplicateName", "the schema forbids it; only other sources of objects could"),
     ("PeerAsnMissing", "see case node-config-by-hand"),
     ("ServiceOptionsMissing", "a rule of the schema forbids it; only other sources of objects could"),
+    ("InterfaceOptionsMissing", "a rule of the schema forbids it; only other sources of objects could"),
     ("CommunityInvalid", "a pattern of the schema forbids it; only other sources of objects could"),
     ("RouterIdInvalid", "see case router-id"),
     ("Undecodable", "see case secrets"),

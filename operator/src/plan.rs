@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_sync::Options;
 use k8s_sync::conditions::ObjectConditions;
 use k8s_sync::manifests::Directory;
-use k8s_sync::report::{Finding, Reason, Report, Severity};
+use k8s_sync::report::{Finding, Report, Severity};
 use k8s_sync::translate::{LocalNode, intent_for_node, node_configs};
 use serde_json::{Value, json};
 
@@ -52,9 +52,9 @@ pub(crate) fn plan(manifests: &Path, secrets_namespace: Option<String>) -> anyho
 }
 
 /// Whether what a node's agent will say is a mistake of the manifests. That a service has no endpoint on one node is not,
-/// and the addresses of its interfaces only the node itself knows.
+/// and its interfaces and routes only the node itself knows.
 fn concerns_all(finding: &Finding) -> bool {
-    finding.severity() < Severity::Info && !matches!(finding.reason, Reason::SourceInterfaceUnusable { .. })
+    finding.severity() < Severity::Info && !finding.reason.needs_the_node()
 }
 
 fn status_of(conditions: &ObjectConditions) -> Value {

@@ -75,6 +75,6 @@ pub struct IPAMPoolAllocation {
     pub pool: String,
 }
 
-fn items_are_cidrs(schema: &mut Schema) {
+pub(crate) fn items_are_cidrs(schema: &mut Schema) {
     schema.insert("items".into(), serde_json::json!({"type": "string", "format": "cidr"}));
 }

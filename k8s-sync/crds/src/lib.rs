@@ -13,6 +13,7 @@ pub mod cilium_node;
 pub mod condition;
 pub mod label_selector;
 mod pattern;
+pub mod pod_ip_pool;
 pub mod schema;
 
 pub use bgp_advertisement::{CiliumBGPAdvertisement, CiliumBGPAdvertisementSpec};
@@ -23,3 +24,4 @@ pub use bgp_peer_config::{CiliumBGPPeerConfig, CiliumBGPPeerConfigSpec};
 pub use cilium_node::{CiliumNode, CiliumNodeSpec};
 pub use condition::{Condition, ConditionStatus};
 pub use label_selector::{LabelSelector, LabelSelectorRequirement, SelectorOperator, SelectorProblem};
+pub use pod_ip_pool::{CiliumPodIPPool, CiliumPodIPPoolSpec};

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
-    CiliumBGPPeerConfig, CiliumNode,
+    CiliumBGPPeerConfig, CiliumNode, CiliumPodIPPool,
 };
 
 /// API group of all kinds here.
@@ -47,17 +47,19 @@ pub enum Kind {
     CiliumBGPNodeConfigOverride,
     CiliumBGPNodeConfig,
     CiliumNode,
+    CiliumPodIPPool,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::CiliumBGPClusterConfig,
         Self::CiliumBGPPeerConfig,
         Self::CiliumBGPAdvertisement,
         Self::CiliumBGPNodeConfigOverride,
         Self::CiliumBGPNodeConfig,
         Self::CiliumNode,
+        Self::CiliumPodIPPool,
     ];
 
     /// The schema of a version, or nothing if the kind is not served in it.
@@ -73,14 +75,21 @@ impl Kind {
             Self::CiliumBGPNodeConfigOverride => CiliumBGPNodeConfigOverride::crd(),
             Self::CiliumBGPNodeConfig => CiliumBGPNodeConfig::crd(),
             Self::CiliumNode => CiliumNode::crd(),
+            Self::CiliumPodIPPool => CiliumPodIPPool::crd(),
         };
         let props = crd.spec.versions.into_iter().next()?.schema?.open_api_v3_schema?;
         let mut schema = serde_json::to_value(props).expect("a schema is plain JSON");
         remove_nullable(&mut schema);
         add_object_fields(&mut schema);
-        match version {
-            Version::V2 => Some(schema),
-            Version::V2Alpha1 => self.to_v2alpha1(schema),
+        match (self, version) {
+            // Its v2 exists upstream and is not served.
+            (Self::CiliumPodIPPool, Version::V2) => None,
+            (Self::CiliumPodIPPool, Version::V2Alpha1) => {
+                schema["required"] = json!(["spec"]);
+                Some(schema)
+            }
+            (_, Version::V2) => Some(schema),
+            (_, Version::V2Alpha1) => self.to_v2alpha1(schema),
         }
     }
 
@@ -111,7 +120,7 @@ impl Kind {
                         || rule["rule"] == "self.advertisementType != 'PodCIDR' || !has(self.selector)"
                 });
             }
-            Self::CiliumBGPNodeConfigOverride => {}
+            Self::CiliumBGPNodeConfigOverride | Self::CiliumPodIPPool => {}
             Self::CiliumNode => return None,
         }
         Some(schema)

@@ -26,7 +26,7 @@ fn real_schema(kind: Kind, version: Version) -> Option<Value> {
     let versions = manifest["spec"]["versions"].as_array().unwrap();
     versions
         .iter()
-        .find(|candidate| candidate["name"] == version.as_str())
+        .find(|candidate| candidate["name"] == version.as_str() && candidate["served"] == true)
         .map(|found| found["schema"]["openAPIV3Schema"].clone())
 }
 
@@ -116,6 +116,7 @@ fn names_scope_and_columns_are_those_of_the_manifests() {
         (Kind::CiliumBGPNodeConfigOverride, CiliumBGPNodeConfigOverride::crd()),
         (Kind::CiliumBGPNodeConfig, CiliumBGPNodeConfig::crd()),
         (Kind::CiliumNode, CiliumNode::crd()),
+        (Kind::CiliumPodIPPool, CiliumPodIPPool::crd()),
     ];
     for (kind, crd) in ours {
         let (real, ours) = (manifest(kind), serde_json::to_value(crd).unwrap());
@@ -123,7 +124,7 @@ fn names_scope_and_columns_are_those_of_the_manifests() {
             assert_eq!(real["spec"]["names"][field], ours["spec"]["names"][field], "{kind:?} {field}");
         }
         assert_eq!(real["spec"]["scope"], ours["spec"]["scope"], "{kind:?}");
-        if kind == Kind::CiliumNode {
+        if matches!(kind, Kind::CiliumNode | Kind::CiliumPodIPPool) {
             continue; // Read only, never installed by us.
         }
         let (real, ours) = (&real["spec"]["versions"][0], &ours["spec"]["versions"][0]);

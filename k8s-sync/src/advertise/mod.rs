@@ -5,7 +5,9 @@
 //! local preference wins. (Cilium merges Service entries so, and of two PodCIDR entries loses one.)
 
 mod attributes;
+mod interface;
 mod pod_cidr;
+mod pod_ip_pool;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +22,7 @@ use service::Catalogue;
 
 use crate::object::ObjectRef;
 use crate::options::Options;
-use crate::report::{Finding, Reason, Report};
+use crate::report::{Finding, Report};
 use crate::snapshot::{NodeView, Snapshot};
 use crate::translate::LocalNode;
 
@@ -91,11 +93,11 @@ pub(crate) struct Entry<'s> {
 type Offering = fn(&Advertiser<'_>, &Entry<'_>, &mut Report, &mut Offers);
 
 /// The advertisement types. A new one is a file here and a row.
-const TYPES: &[(BGPAdvertisementType, &str, Option<Offering>)] = &[
-    (BGPAdvertisementType::PodCIDR, "PodCIDR", Some(pod_cidr::offer)),
-    (BGPAdvertisementType::Service, "Service", Some(service::offer)),
-    (BGPAdvertisementType::CiliumPodIPPool, "CiliumPodIPPool", None),
-    (BGPAdvertisementType::Interface, "Interface", None),
+const TYPES: &[(BGPAdvertisementType, Offering)] = &[
+    (BGPAdvertisementType::PodCIDR, pod_cidr::offer),
+    (BGPAdvertisementType::Service, service::offer),
+    (BGPAdvertisementType::CiliumPodIPPool, pod_ip_pool::offer),
+    (BGPAdvertisementType::Interface, interface::offer),
 ];
 
 impl<'s> Advertiser<'s> {
@@ -143,11 +145,7 @@ impl<'s> Advertiser<'s> {
         offers: &mut Offers,
     ) {
         let row = TYPES.iter().find(|(kind, ..)| *kind == advertisement.advertisement_type);
-        let Some((_, kind, offering)) = row else { return };
-        let Some(offering) = offering else {
-            let reason = Reason::AdvertisementTypeNotSupported { kind };
-            return report.add(Finding::on(object, format!("{field}.advertisementType"), reason));
-        };
+        let Some((_, offering)) = row else { return };
         match Attributes::read(advertisement.attributes.as_ref()) {
             Ok(attributes) => {
                 offering(self, &Entry { object, field, advertisement, attributes, family }, report, offers);

@@ -1,4 +1,4 @@
-//! Type PodCIDR: the pod CIDRs of the node itself.
+//! Type PodCIDR: the pod CIDRs of the node itself, in IPAM modes where it has some.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,9 @@ use rutter_api::intent::Origin;
 
 use super::{Advertiser, Entry, Offer, Offers, fits, suffix};
 use crate::object::ObjectRef;
+use crate::options::Ipam;
 use crate::report::{Finding, Reason, Report};
+use crate::snapshot::NodeView;
 
 /// Statements of this type are evaluated after those of interfaces and before those of services.
 const PRIORITY: u8 = 30;
@@ -18,7 +20,16 @@ pub(super) fn offer(
     report: &mut Report,
     offers: &mut Offers,
 ) {
+    let mode = advertiser.options.ipam;
+    if !mode.has_pod_cidrs() {
+        let (kind, mode, wanted) = ("PodCIDR", mode.as_str(), "kubernetes or cluster-pool");
+        let reason = Reason::NotInIpamMode { kind, mode, wanted };
+        return report.add(Finding::on(entry.object, format!("{}.advertisementType", entry.field), reason));
+    }
     let node = ObjectRef::cluster("Node", &advertiser.local.name);
+    if mode == Ipam::Any && advertiser.view.as_ref().is_some_and(NodeView::lives_on_pools) {
+        return report.add(Finding::on(&node, "spec.podCIDRs", Reason::PodsFromPools));
+    }
     let written = advertiser.view.as_ref().map(|view| view.pod_cidrs()).unwrap_or_default();
     if written.is_empty() {
         return report.add(Finding::on(&node, "spec.podCIDRs", Reason::NoPodCidr));

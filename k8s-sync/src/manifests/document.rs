@@ -284,6 +284,7 @@ fn decode(node: &Node, kind: Kind) -> Result<Object, (String, String)> {
             CustomKind::CiliumBGPNodeConfigOverride => Object::CiliumBGPNodeConfigOverride(typed(json)?),
             CustomKind::CiliumBGPNodeConfig => Object::CiliumBGPNodeConfig(typed(json)?),
             CustomKind::CiliumNode => Object::CiliumNode(typed(json)?),
+            CustomKind::CiliumPodIPPool => Object::CiliumPodIPPool(typed(json)?),
         },
     })
 }

@@ -50,6 +50,7 @@ impl Kind {
                 CustomKind::CiliumBGPNodeConfigOverride => "CiliumBGPNodeConfigOverride",
                 CustomKind::CiliumBGPNodeConfig => "CiliumBGPNodeConfig",
                 CustomKind::CiliumNode => "CiliumNode",
+                CustomKind::CiliumPodIPPool => "CiliumPodIPPool",
             },
         }
     }
@@ -105,6 +106,10 @@ fn lookup_cilium(version: &str, kind: &str) -> Lookup {
         let known = Version::ALL.into_iter().find(|candidate| candidate.as_str() == version);
         return match known.map(|version| Kind::Custom(custom, version)) {
             Some(kind) if SCHEMAS.iter().any(|(known, _)| *known == kind) => Lookup::Used(kind),
+            _ if custom == CustomKind::CiliumPodIPPool => Lookup::Skipped(unknown(
+                full,
+                "write apiVersion: cilium.io/v2alpha1, the version that is served",
+            )),
             _ => Lookup::Skipped(unknown(full, "write apiVersion: cilium.io/v2")),
         };
     }
@@ -132,7 +137,7 @@ fn lookup_cilium(version: &str, kind: &str) -> Lookup {
             full,
             "write apiVersion: cilium.io/v2, and spec.destinationCIDRs, which it requires",
         )),
-        "CiliumPodIPPool" | "CiliumL2AnnouncementPolicy" | "CiliumEgressGatewayPolicy" => {
+        "CiliumL2AnnouncementPolicy" | "CiliumEgressGatewayPolicy" => {
             Lookup::Skipped(Reason::KindNotRead { kind: full, instead: "nothing here acts on it yet" })
         }
         "CiliumBandwidthPolicy" => Lookup::Skipped(unknown(

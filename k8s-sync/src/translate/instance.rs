@@ -4,7 +4,6 @@
 //! rules first; what fails is left out by name and the rest runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use rutter_api::intent::{Instance, Intent, Origin, Peer, Route};
 use rutter_crds::CiliumBGPNodeConfig;
@@ -14,6 +13,7 @@ use super::peer::{self, PeerOutcome};
 use super::router_id::router_id;
 use crate::advertise::{Advertiser, Offers};
 use crate::conditions::{Condition, ObjectConditions};
+use crate::network::Network;
 use crate::object::ObjectRef;
 use crate::options::Options;
 use crate::report::{Finding, Reason, Report, Severity};
@@ -24,15 +24,15 @@ use crate::snapshot::{NodeView, Snapshot};
 pub struct LocalNode {
     /// Name of the node.
     pub name: String,
-    /// Addresses of its interfaces.
-    pub interfaces: BTreeMap<String, Vec<IpAddr>>,
+    /// Its links and default routes.
+    pub network: Network,
 }
 
 impl LocalNode {
-    /// A node of this name whose interfaces are not known.
+    /// A node of this name whose network is not known.
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), interfaces: BTreeMap::new() }
+        Self { name: name.into(), network: Network::default() }
     }
 }
 

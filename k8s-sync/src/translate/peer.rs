@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use rutter_api::intent::{GracefulRestart, Peer, Timers};
 use rutter_crds::CiliumBGPPeerConfigSpec;
+use rutter_crds::bgp_cluster_config::{AutoDiscoveryMode, BGPAutoDiscovery, GatewayFamily};
 use rutter_crds::bgp_node_config::CiliumBGPNodePeer;
 use rutter_crds::bgp_peer_config::CiliumBGPTransport;
 
@@ -51,7 +52,7 @@ pub(super) fn build(
             .peer_asn
             .ok_or_else(|| ("peerASN", Reason::PeerAsnMissing { peer: config.name.clone() }))?;
         let transport = settings.spec.transport.clone().unwrap_or_default();
-        let remote = endpoint(config, &transport)?;
+        let remote = endpoint(scope, config, &transport)?;
         Ok((settings, peer_asn, transport, remote))
     });
     let (settings, peer_asn, transport, remote) = match identified {
@@ -61,6 +62,11 @@ pub(super) fn build(
             return None;
         }
     };
+    if config.auto_discovery.is_some() && config.peer_address.as_deref().is_some_and(|text| !text.is_empty())
+    {
+        let reason = Reason::AutoDiscoveryNotNeeded { peer: config.name.clone() };
+        report.add(Finding::on(&scope.author, format!("{path}.autoDiscovery"), reason));
+    }
     let object = settings.object.as_ref().unwrap_or(&scope.author);
     let local_address = match source_address(scope, config, &transport, &remote) {
         Ok(local_address) => local_address,
@@ -165,16 +171,16 @@ fn timers(spec: &CiliumBGPPeerConfigSpec) -> Timers {
 
 /// Where the peer is.
 fn endpoint(
+    scope: &Scope<'_>,
     config: &CiliumBGPNodePeer,
     transport: &CiliumBGPTransport,
 ) -> Result<Endpoint, (&'static str, Reason)> {
     let peer = config.name.clone();
     let Some(text) = config.peer_address.as_deref().filter(|text| !text.is_empty()) else {
-        return Err(if config.auto_discovery.is_some() {
-            ("autoDiscovery", Reason::AutoDiscoveryNotSupported { peer })
-        } else {
-            ("peerAddress", Reason::PeerAddressMissing { peer })
-        });
+        return match &config.auto_discovery {
+            Some(discovery) => discovered(scope, peer, discovery),
+            None => Err(("peerAddress", Reason::PeerAddressMissing { peer })),
+        };
     };
     let invalid = |problem| {
         ("peerAddress", Reason::PeerAddressInvalid { peer: peer.clone(), value: text.to_owned(), problem })
@@ -195,6 +201,26 @@ fn endpoint(
         },
         (false, Some(_)) => Err(invalid("has a zone, which only a link-local address can have; remove it")),
         (false, None) => Ok(Endpoint { address, interface: None }),
+    }
+}
+
+/// The address that auto-discovery finds.
+fn discovered(
+    scope: &Scope<'_>,
+    peer: String,
+    discovery: &BGPAutoDiscovery,
+) -> Result<Endpoint, (&'static str, Reason)> {
+    let AutoDiscoveryMode::DefaultGateway = discovery.mode;
+    let Some(wanted) = &discovery.default_gateway else {
+        return Err(("autoDiscovery.defaultGateway", Reason::DefaultGatewayFamilyMissing { peer }));
+    };
+    let (is_ipv4, family) = match wanted.address_family {
+        GatewayFamily::Ipv4 => (true, "IPv4"),
+        GatewayFamily::Ipv6 => (false, "IPv6"),
+    };
+    match scope.local.network.default_gateway(is_ipv4) {
+        Ok(address) => Ok(Endpoint { address, interface: None }),
+        Err(why) => Err(("autoDiscovery", Reason::NoDefaultGateway { peer, family, why })),
     }
 }
 
@@ -230,9 +256,12 @@ fn source_address(
     if remote.interface.is_some() {
         return Ok(None);
     }
-    let addresses = scope.local.interfaces.get(interface).map(Vec::as_slice).unwrap_or_default();
-    let usable: Vec<IpAddr> =
-        addresses.iter().copied().filter(|address| is_source(*address, remote.address)).collect();
+    let link = scope.local.network.links.get(interface);
+    let usable: Vec<IpAddr> = link
+        .into_iter()
+        .flat_map(|link| link.addresses.iter().copied())
+        .filter(|address| is_source(*address, remote.address))
+        .collect();
     match usable[..] {
         [address] => Ok(Some(address)),
         _ => Err(Blame::PeerConfig(Reason::SourceInterfaceUnusable {

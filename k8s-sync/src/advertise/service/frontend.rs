@@ -23,6 +23,8 @@ const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 const TYPE_ANNOTATION: &str = "service.cilium.io/type";
 const NODE_ANNOTATION: &str = "service.cilium.io/node";
 const NODE_SELECTOR_ANNOTATION: &str = "service.cilium.io/node-selector";
+/// Kubernetes' own label; its presence counts, not its value. Cluster IPs are not its business.
+const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 /// Service types that [`TYPE_ANNOTATION`] may name.
 const EXPOSABLE: [&str; 3] = ["ClusterIP", "NodePort", "LoadBalancer"];
 const LOAD_BALANCER_CLASS: &str = "io.cilium/bgp-control-plane";
@@ -69,6 +71,8 @@ struct Rules<'r> {
     spec: &'r ServiceSpec,
     backends: Backends,
     options: &'r Options,
+    /// Whether the node takes no traffic from outside the cluster.
+    excluded: bool,
 }
 
 impl<'s> Catalogue<'s> {
@@ -96,7 +100,9 @@ impl<'s> ServiceState<'s> {
         let labels = service.metadata.labels.as_ref();
         let nothing = ServiceSpec::default();
         let spec = service.spec.as_ref().unwrap_or(&nothing);
-        let rules = Rules { spec, backends, options };
+        let excluded = options.exclude_from_load_balancers
+            && view.is_some_and(|view| view.label(EXCLUDE_LABEL).is_some());
+        let rules = Rules { spec, backends, options, excluded };
         Self {
             labels,
             refused: refusal(service, spec, view, options),
@@ -251,6 +257,8 @@ impl Rules<'_> {
         let enabled = if address.is_ipv4() { self.options.enable_ipv4 } else { self.options.enable_ipv6 };
         let refused = if !enabled {
             Some(Reason::FamilyDisabled { address })
+        } else if self.excluded && matches!(policy, Policy::External) {
+            Some(Reason::NodeExcluded { address })
         } else if local && !reach.here {
             Some(Reason::NoLocalEndpoint { address, policy: policy.field() })
         } else if !local && !reach.anywhere && !self.options.no_service_endpoints_routable {
