@@ -1,10 +1,9 @@
 //! The command line.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
-use k8s_sync::Options;
+use k8s_sync::{Ipam, Options};
 
 /// Keeps one node's bgpd doing what Cilium's BGP resources say.
 ///
@@ -47,6 +46,14 @@ pub(crate) struct Args {
     /// Whether IPv6 addresses of Services are advertised.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     enable_ipv6: bool,
+    /// IPAM mode: any, kubernetes, cluster-pool, multi-pool or another of Cilium's. Type PodCIDR needs one of the first
+    /// three, type CiliumPodIPPool needs any or multi-pool.
+    #[arg(long, value_name = "MODE", default_value_t = Ipam::Any)]
+    ipam: Ipam,
+    /// Whether a node with the label node.kubernetes.io/exclude-from-external-load-balancers announces no
+    /// LoadBalancer and External IPs. Cilium's BGP ignores the label.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    honor_exclude_from_external_load_balancers: bool,
 }
 
 /// How log lines look.
@@ -69,22 +76,8 @@ impl Args {
             service_proxy_name: self.k8s_service_proxy_name.clone(),
             enable_ipv4: self.enable_ipv4,
             enable_ipv6: self.enable_ipv6,
+            ipam: self.ipam,
+            exclude_from_load_balancers: self.honor_exclude_from_external_load_balancers,
         }
     }
-}
-
-/// Addresses of this machine's interfaces, by interface.
-pub(crate) fn interfaces() -> std::collections::BTreeMap<String, Vec<IpAddr>> {
-    let mut interfaces = std::collections::BTreeMap::<String, Vec<IpAddr>>::new();
-    let Ok(found) = nix::ifaddrs::getifaddrs() else { return interfaces };
-    for interface in found {
-        let Some(address) = interface.address else { continue };
-        let address = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
-            (Some(v4), _) => IpAddr::V4(v4.ip()),
-            (_, Some(v6)) => IpAddr::V6(v6.ip()),
-            _ => continue,
-        };
-        interfaces.entry(interface.interface_name).or_default().push(address);
-    }
-    interfaces
 }

@@ -1,11 +1,12 @@
 //! rutter-agent: one per node. Watches Kubernetes objects and keeps bgpd's intent.
 //!
 //! One thread reads the manifests and translates ([`watch`], [`pipeline`]); one task talks to bgpd ([`push`]); one
-//! serves the status ([`api`]). They share finished values only.
+//! serves the status ([`api`]); one follows this machine's links and routes ([`network`]). They share finished values only.
 
 mod api;
 mod args;
 mod journal;
+mod network;
 mod pipeline;
 mod push;
 mod status;
@@ -19,6 +20,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Parser as _;
 use jiff::Timestamp;
+use k8s_sync::network::Network;
 use k8s_sync::report::Report;
 use rutter_api::client::Client;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,8 +45,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
     let listener = api::listen(&args.socket).await?;
     let (sender, outcomes) = tokio::sync::watch::channel(None);
-    let pipeline = Pipeline::new(&args.manifests, &args.node, args.options(), args::interfaces);
+    let network = network::follow().await;
+    let pipeline = Pipeline::new(&args.manifests, &args.node, args.options(), network.clone());
     let watch = DirectoryWatch::new(&args.manifests);
+    tokio::spawn(wake(network, watch.waker()));
     std::thread::Builder::new()
         .name("manifests".to_owned())
         .spawn(move || follow(pipeline, watch, &sender))
@@ -65,6 +69,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
     tracing::info!("stopped; bgpd goes on with the last intent");
     remove_socket(&args.socket);
     Ok(())
+}
+
+/// Wakes the reading thread when links or routes have changed.
+async fn wake(mut network: tokio::sync::watch::Receiver<Network>, waker: std::sync::mpsc::Sender<()>) {
+    while network.changed().await.is_ok() && waker.send(()).is_ok() {}
 }
 
 /// Reads the manifests whenever they may have changed, until nobody listens any more.

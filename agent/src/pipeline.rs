@@ -2,7 +2,6 @@
 //!
 //! Invariant: an [`Outcome`] is complete and never changes; whoever shows or applies it looks at one moment.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,16 +9,18 @@ use jiff::Timestamp;
 use k8s_sync::Options;
 use k8s_sync::conditions::ObjectConditions;
 use k8s_sync::manifests::{Directory, FileStatus};
+use k8s_sync::network::Network;
 use k8s_sync::report::Report;
 use k8s_sync::translate::{LocalNode, intent_for_node, node_configs};
 use rutter_api::intent::Intent;
+use tokio::sync::watch;
 
 /// Reads the manifests and translates them.
 pub(crate) struct Pipeline {
     directory: Directory,
     options: Options,
     local: LocalNode,
-    read_interfaces: fn() -> BTreeMap<String, Vec<std::net::IpAddr>>,
+    network: watch::Receiver<Network>,
     outcome: Option<Arc<Outcome>>,
 }
 
@@ -43,19 +44,22 @@ impl Pipeline {
         manifests: impl Into<PathBuf>,
         node: &str,
         options: Options,
-        read_interfaces: fn() -> BTreeMap<String, Vec<std::net::IpAddr>>,
+        network: watch::Receiver<Network>,
     ) -> Self {
         let local = LocalNode::named(node);
-        Self { directory: Directory::new(manifests), options, local, read_interfaces, outcome: None }
+        Self { directory: Directory::new(manifests), options, local, network, outcome: None }
     }
 
     /// Looks at everything again. Returns the outcome if it may differ from the one before.
     pub(crate) fn refresh(&mut self, now: Timestamp) -> Option<Arc<Outcome>> {
         let files_changed = self.directory.refresh(now);
-        let interfaces = (self.read_interfaces)();
-        let interfaces_changed = interfaces != self.local.interfaces;
-        self.local.interfaces = interfaces;
-        if !files_changed && !interfaces_changed && self.outcome.is_some() {
+        let network = self.network.borrow_and_update();
+        let network_changed = *network != self.local.network;
+        if network_changed {
+            self.local.network = network.clone();
+        }
+        drop(network);
+        if !files_changed && !network_changed && self.outcome.is_some() {
             return None;
         }
         let outcome = Arc::new(self.translate());
@@ -97,7 +101,7 @@ mod tests {
     use super::*;
 
     fn pipeline(folder: &Path) -> Pipeline {
-        Pipeline::new(folder, "w1", Options::default(), BTreeMap::new)
+        Pipeline::new(folder, "w1", Options::default(), watch::channel(Network::default()).1)
     }
 
     const NODE: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: w1}\nspec: {podCIDRs: [10.1.0.0/24]}\nstatus: {addresses: [{type: InternalIP, address: 192.0.2.1}]}\n";

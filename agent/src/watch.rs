@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const SECOND_LOOK: Duration = Duration::from_millis(400);
 /// Without a watch (the directory is not there) the directory is tried this often.
 const UNWATCHED: Duration = Duration::from_millis(300);
-/// With a watch and no events the directory is looked at this often: what links lead to, and addresses of interfaces, change
+/// With a watch and no events the directory is looked at this often: what links lead to changes
 /// without an event. A look at files that stayed as they are costs one stat each.
 const RESCAN: Duration = Duration::from_millis(700);
 
@@ -48,6 +48,11 @@ impl DirectoryWatch {
     pub(crate) fn new(root: &Path) -> Self {
         let (sender, events) = mpsc::channel();
         Self { root: root.to_owned(), events, sender, armed: None, second_look: false, complaint: None }
+    }
+
+    /// Whoever has it can have everything looked at again, at once.
+    pub(crate) fn waker(&self) -> Sender<()> {
+        self.sender.clone()
     }
 
     /// Sets or renews the watch. To be called before each reading of the directory, so that nothing falls between.
