@@ -1,7 +1,8 @@
 //! From Kubernetes objects to one node's intent for bgpd.
 //!
 //! ```text
-//! manifests::Directory ──► snapshot::Snapshot ──► translate::node_configs ──► translate::intent_for_node ──► Intent
+//! manifests::Directory ─┐
+//!  cluster::Reflection ─┴► snapshot::Snapshot ──► translate::node_configs ──► translate::intent_for_node ──► Intent
 //!                                          └──────────── report::Report at every step ────────────┘
 //! ```
 //! Everything right of the snapshot is pure: objects in, values out. Invariant: whatever the objects say, the intent
@@ -10,6 +11,8 @@
 #![deny(missing_docs)]
 
 mod advertise;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod conditions;
 pub mod manifests;
 pub mod network;

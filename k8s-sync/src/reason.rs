@@ -109,6 +109,18 @@ reasons! {
     /// The value cannot be read for another reason.
     Error Undecodable { error: String } => "cannot be read: {error}";
 
+    // The API server.
+    /// The API server cannot be reached, or says that it cannot answer now.
+    Error ApiUnavailable { server: String, problem: String } => "the API server at {server} is not available ({problem}); everything read from it stays in force, and it is asked again";
+    /// RBAC forbids reading a kind.
+    Error ApiForbidden { resource: String, problem: String } => "{resource} cannot be read: {problem}; allow get, list and watch in the ClusterRole";
+    /// The API server does not have a kind that is needed.
+    Error KindNotServed { kind: &'static str, resource: String } => "the API server has no kind {kind} ({resource}); install the CustomResourceDefinitions (deploy/crds, or Cilium's own). It is asked again";
+    /// The API server answers something unexpected.
+    Error ApiRefuses { resource: String, problem: String } => "{resource} cannot be read: {problem}; everything read before stays in force, and it is asked again";
+    /// An object whose new version cannot be read.
+    Error ObjectUndecodable { error: String } => "cannot be read: {error}; its last good version, if any, stays in force";
+
     // From cluster configuration to node configuration.
     /// No node matches a cluster configuration.
     Warning NoMatchingNode => "No node matches spec.nodeSelector";

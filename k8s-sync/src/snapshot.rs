@@ -18,7 +18,7 @@ use rutter_crds::{
 use crate::object::{NamespacedName, Object, SecretObject};
 
 /// The label of an EndpointSlice that names its Service.
-const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+pub(crate) const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 /// All objects that matter, shared and immutable.
 #[derive(Clone, Debug, Default)]
