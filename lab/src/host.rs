@@ -3,6 +3,7 @@
 //! Invariant: everything a host starts runs inside its namespace, from the first instruction on.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::lab::LinkEnd;
 use crate::namespace::{self, Namespace};
-use crate::{Bgpd, Bird, Daemon, Frr, GoBgp};
+use crate::{Agent, Bgpd, Bird, Daemon, Frr, GoBgp, HttpConnection, HttpReply, Operator};
 
 /// A handle to a host; clones are the same host.
 #[derive(Clone, Debug)]
@@ -164,6 +165,22 @@ impl Host {
     /// Starts rutter's bgpd with more options.
     pub fn bgpd_with(&self, config: &str, options: &[&str]) -> Result<Bgpd> {
         Bgpd::start(self, config, options)
+    }
+
+    /// Starts rutter's agent of `node` with these options, beside this host's bgpd.
+    pub fn agent(&self, node: &str, options: &[&str]) -> Result<Agent> {
+        Agent::start(self, node, options)
+    }
+
+    /// Starts a `rutter-operator run` with these options, whose HTTP API listens on `listen`. `name` tells several apart.
+    pub fn operator(&self, name: &str, listen: SocketAddr, options: &[&str]) -> Result<Operator> {
+        Operator::start(self, name, listen, options)
+    }
+
+    /// One HTTP request over TCP from this host, over a connection of its own.
+    pub fn http(&self, to: SocketAddr, method: &str, target: &str, body: Option<&str>) -> Result<HttpReply> {
+        self.enter(|| HttpConnection::tcp(to)?.request(method, target, body))?
+            .with_context(|| format!("{method} {target} on {to} from host {}", self.0.name))
     }
 
     pub(crate) fn spawn_child(&self, command: &mut Command) -> Result<Child> {

@@ -1,14 +1,17 @@
-//! HTTP/1.1 over a Unix socket, one request per connection: enough for tests to talk to bgpd without a runtime.
+//! HTTP/1.1 without a runtime: enough for tests to talk to rutter's APIs, to etcd and to a `kubectl proxy`.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// What a body is unless said otherwise.
+pub(crate) const JSON: &str = "application/json";
 
 /// Status and body of an answer.
 #[derive(Clone, Debug)]
@@ -27,58 +30,159 @@ impl HttpReply {
     }
 }
 
-/// Sends one request and reads the answer to its end.
-pub fn http_request(socket: &Path, method: &str, target: &str, body: Option<&str>) -> Result<HttpReply> {
-    let what = || format!("{method} {target} on {}", socket.display());
-    let mut stream = UnixStream::connect(socket).with_context(what)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    let body = body.unwrap_or_default();
-    let request = format!(
-        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).with_context(what)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).with_context(what)?;
-    parse(&answer).with_context(what)
+/// A stream of either kind.
+trait Stream: Read + Write + Send {}
+impl Stream for UnixStream {}
+impl Stream for TcpStream {}
+
+/// One connection that carries requests one after the other. An error leaves it useless: open another one.
+pub struct HttpConnection {
+    stream: BufReader<Box<dyn Stream>>,
 }
 
-fn parse(answer: &[u8]) -> Result<HttpReply> {
-    let text = String::from_utf8_lossy(answer);
-    let (head, body) = text.split_once("\r\n\r\n").context("an answer without a head")?;
-    let status =
-        head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("an answer without a status")?;
-    let chunked = head.lines().any(|line| line.eq_ignore_ascii_case("transfer-encoding: chunked"));
-    let body = if chunked { dechunk(body)? } else { body.to_owned() };
-    Ok(HttpReply { status, body })
-}
-
-fn dechunk(mut rest: &str) -> Result<String> {
-    let mut body = String::new();
-    loop {
-        let (length, after) = rest.split_once("\r\n").context("a chunk without a length")?;
-        let length = usize::from_str_radix(length.trim(), 16).context("a chunk length that is no number")?;
-        if length == 0 {
-            return Ok(body);
-        }
-        body.push_str(after.get(..length).context("a short chunk")?);
-        rest = after.get(length + 2..).context("a chunk without an end")?;
+impl std::fmt::Debug for HttpConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpConnection").finish_non_exhaustive()
     }
+}
+
+impl HttpConnection {
+    /// A connection to a Unix socket.
+    pub fn unix(socket: &Path) -> Result<Self> {
+        let stream = UnixStream::connect(socket).with_context(|| format!("dialling {}", socket.display()))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        Ok(Self { stream: BufReader::new(Box::new(stream)) })
+    }
+
+    /// A connection over TCP, from the namespace this thread is in.
+    pub fn tcp(address: SocketAddr) -> Result<Self> {
+        let stream =
+            TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("dialling {address}"))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::new(Box::new(stream)) })
+    }
+
+    /// One request, whose body is JSON, and its answer.
+    pub fn request(&mut self, method: &str, target: &str, body: Option<&str>) -> Result<HttpReply> {
+        self.send(method, target, JSON, body)
+    }
+
+    /// One request with a body of some type, and its answer.
+    pub fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        content_type: &str,
+        body: Option<&str>,
+    ) -> Result<HttpReply> {
+        let body = body.unwrap_or_default();
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json, */*\r\nContent-Type: {content_type}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.stream
+            .get_mut()
+            .write_all(request.as_bytes())
+            .with_context(|| format!("sending {method} {target}"))?;
+        self.answer(method).with_context(|| format!("{method} {target}"))
+    }
+
+    fn answer(&mut self, method: &str) -> Result<HttpReply> {
+        let status = self.line()?;
+        let status: u16 = status
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .with_context(|| format!("an answer without a status: `{status}`"))?;
+        let (mut length, mut chunked) = (None, false);
+        loop {
+            let line = self.line()?;
+            if line.is_empty() {
+                break;
+            }
+            let Some((name, value)) = line.split_once(':') else { continue };
+            if name.eq_ignore_ascii_case("content-length") {
+                length = Some(value.trim().parse::<usize>().context("a length that is no number")?);
+            }
+            chunked |= name.eq_ignore_ascii_case("transfer-encoding")
+                && value.trim().eq_ignore_ascii_case("chunked");
+        }
+        let mut body = Vec::new();
+        match (chunked, length) {
+            _ if method == "HEAD" || status == 204 || status == 304 => {}
+            (true, _) => self.chunks(&mut body)?,
+            (false, Some(length)) => {
+                body.resize(length, 0);
+                self.stream.read_exact(&mut body)?;
+            }
+            (false, None) => drop(self.stream.read_to_end(&mut body)?),
+        }
+        Ok(HttpReply { status, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+
+    fn chunks(&mut self, body: &mut Vec<u8>) -> Result<()> {
+        loop {
+            let line = self.line()?;
+            let digits = line.split(';').next().unwrap_or_default().trim();
+            let length = usize::from_str_radix(digits, 16).context("a chunk length that is no number")?;
+            let start = body.len();
+            body.resize(start + length, 0);
+            if let Some(chunk) = body.get_mut(start..) {
+                self.stream.read_exact(chunk)?;
+            }
+            ensure!(self.line()?.is_empty(), "a chunk without an end");
+            if length == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = Vec::new();
+        self.stream.read_until(b'\n', &mut line)?;
+        ensure!(line.ends_with(b"\n"), "the answer ends in the middle");
+        Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+    }
+}
+
+/// Sends one request over a connection of its own.
+pub fn http_request(socket: &Path, method: &str, target: &str, body: Option<&str>) -> Result<HttpReply> {
+    HttpConnection::unix(socket)
+        .and_then(|mut connection| connection.request(method, target, body))
+        .with_context(|| format!("{method} {target} on {}", socket.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn connection(answer: &'static [u8]) -> HttpConnection {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(answer).unwrap();
+        HttpConnection { stream: BufReader::new(Box::new(ours)) }
+    }
+
     #[test]
-    fn plain_and_chunked_bodies() {
-        let plain = parse(b"HTTP/1.1 422 Unprocessable\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+    fn plain_and_chunked_bodies_on_one_connection() {
+        let mut connection = connection(
+            b"HTTP/1.1 422 Unprocessable\r\nContent-Length: 2\r\n\r\n{}\
+              HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n\
+              HTTP/1.1 204 No Content\r\n\r\n",
+        );
+        let plain = connection.answer("GET").unwrap();
         assert_eq!((plain.status, plain.body.as_str()), (422, "{}"));
-        let chunked =
-            parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
-        assert_eq!(chunked.unwrap().body, "abcde");
-        assert!(parse(b"HTTP/1.1 200 OK").is_err());
+        assert_eq!(connection.answer("GET").unwrap().body, "abcde");
+        assert_eq!(connection.answer("DELETE").unwrap().status, 204);
+        assert!(connection.answer("GET").is_err());
+    }
+
+    #[test]
+    fn a_cut_answer_is_an_error() {
+        assert!(connection(b"HTTP/1.1 200 OK").answer("GET").is_err());
+        assert!(connection(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab").answer("GET").is_err());
     }
 }

@@ -97,9 +97,7 @@ impl Lab {
 
     /// A cable (veth pair) between two hosts.
     pub fn link(&self, a: LinkEnd<'_>, b: LinkEnd<'_>) -> Result<()> {
-        cable(a.host.netns(), a.interface, b.host.netns(), b.interface)?;
-        a.configure()?;
-        b.configure()
+        plug(a, b)
     }
 
     /// A switch (bridge in a namespace of its own) with one cable to each end.
@@ -177,6 +175,13 @@ impl LinkEnd<'_> {
         self.host.ip(&["link", "set", self.interface, "up"])?;
         Ok(())
     }
+}
+
+/// A cable between two hosts of any labs.
+pub(crate) fn plug(a: LinkEnd<'_>, b: LinkEnd<'_>) -> Result<()> {
+    cable(a.host.netns(), a.interface, b.host.netns(), b.interface)?;
+    a.configure()?;
+    b.configure()
 }
 
 /// Both ends are made where they belong, so equal interface names never meet.

@@ -1,7 +1,8 @@
 //! A laboratory: network namespaces as hosts, veth pairs and bridges as cables, real daemons as their software.
 //!
 //! A [`Lab`] owns hosts ([`Host`], one network namespace each) and the links between them; a host runs commands and
-//! daemons: FRR ([`Frr`]), BIRD ([`Bird`]), GoBGP ([`GoBgp`]) and rutter's own [`Bgpd`]. The interop tests build one lab
+//! daemons: FRR ([`Frr`]), BIRD ([`Bird`]), GoBGP ([`GoBgp`]), a Kubernetes control plane ([`kube::ControlPlane`]) and rutter's
+//! own [`Bgpd`], [`Agent`] and [`Operator`]. The interop tests build one lab
 //! per test, `cargo xtask demo` builds one that may stay.
 //!
 //! Invariant: what a lab made is gone when the lab is: after `drop`, after a panic, and also when the owning process is
@@ -10,22 +11,27 @@
 //!
 //! Errors are [`anyhow::Error`]: nobody branches on them, a person reads them in a failed test or demo.
 
+mod agent;
 pub mod attackers;
 mod bgpd;
 mod bird;
 mod daemon;
 mod frr;
+mod go_tools;
 mod gobgp;
 mod gobgp_build;
 mod guardian;
 mod host;
 mod http;
+pub mod kube;
 mod lab;
 mod namespace;
+mod operator;
 pub mod raw;
 pub mod restarts;
 mod wait;
 
+pub use agent::Agent;
 pub use bgpd::{Bgpd, rutter_binary};
 pub use bird::Bird;
 pub use daemon::Daemon;
@@ -33,8 +39,9 @@ pub use frr::Frr;
 pub use gobgp::GoBgp;
 pub use gobgp_build::{GoBgpBinaries, can_build_gobgp, gobgp_binaries};
 pub use host::{Host, Ran};
-pub use http::{HttpReply, http_request};
+pub use http::{HttpConnection, HttpReply, http_request};
 pub use lab::{Lab, LinkEnd};
 pub use nix::sys::signal::Signal;
+pub use operator::Operator;
 pub use raw::RawPeer;
 pub use wait::wait_for;

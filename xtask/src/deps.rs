@@ -26,6 +26,8 @@ pub(crate) const PING: Tool =
     Tool { found_at: &["ping"], package: "iputils-ping", why: "reachability checks" };
 pub(crate) const CXX: Tool =
     Tool { found_at: &["c++"], package: "g++", why: "libFuzzer in the fuzz targets" };
+pub(crate) const OPENSSL: Tool =
+    Tool { found_at: &["openssl"], package: "openssl", why: "the API server's signing key" };
 pub(crate) const GOBGP: Tool = Tool {
     found_at: &["/usr/bin/gobgpd"],
     package: "gobgpd",

@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod deps;
 mod fuzz;
+mod kubernetes;
 mod run;
 mod test;
 
@@ -29,7 +30,9 @@ enum Command {
     Fuzz(fuzz::Args),
     #[command(hide = true, name = "demo-respond")]
     DemoRespond(demo::RespondArgs),
-    /// Run every test: format, lints, units, properties, oracles, simulation, fuzz builds, real FRR, BIRD and GoBGP.
+    /// Get kube-apiserver, etcd, kubectl and kube-controller-manager for the tests and the demo: built once by Go, or your own.
+    Kubernetes,
+    /// Run every test: format, lints, units, properties, oracles, simulation, fuzz builds, real FRR, BIRD, GoBGP and Kubernetes.
     Test(test::Args),
 }
 
@@ -39,6 +42,7 @@ fn main() -> Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::DemoRespond(args) => demo::respond(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Kubernetes => kubernetes::obtain(),
         Command::Test(args) => test::run(&args),
     }
 }

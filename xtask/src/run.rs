@@ -27,7 +27,7 @@ pub(crate) fn as_root(program: impl AsRef<std::ffi::OsStr>) -> Command {
     } else {
         let mut sudo = Command::new("sudo");
         sudo.arg(
-            "--preserve-env=RUTTER_BIN_DIR,RUST_TEST_THREADS,XDG_CACHE_HOME,HOME,PATH,RUST_BACKTRACE,CI",
+            "--preserve-env=RUTTER_BIN_DIR,RUST_TEST_THREADS,XDG_CACHE_HOME,KUBEBUILDER_ASSETS,HOME,PATH,RUST_BACKTRACE,CI",
         )
         .arg(program);
         sudo

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use crate::{deps, fuzz, run};
+use crate::{deps, fuzz, kubernetes, run};
 
 #[derive(ClapArgs)]
 pub(crate) struct Args {
-    /// Leave out the tests that need root and real daemons (FRR, BIRD, GoBGP).
+    /// Leave out the tests that need root and real daemons (FRR, BIRD, GoBGP, kube-apiserver).
     #[arg(long)]
     no_interop: bool,
     /// Seeds of the simulation.
@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("simulation", Box::new(move || simulation(seeds))),
     ];
     if !args.no_interop {
+        steps.push(("kubernetes", Box::new(kubernetes::obtain)));
         steps.push(("interop", Box::new(interop)));
     }
     let mut times: Vec<(&str, Duration)> = Vec::new();

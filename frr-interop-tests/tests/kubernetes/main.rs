@@ -1,0 +1,9 @@
+//! rutter driven by a real Kubernetes API server, one module per subject.
+//!
+//! The tests share one control plane ([`cluster::shared`]), each with names of its own: node names, a label on its nodes that its
+//! `nodeSelector` names, a namespace. A test that breaks the server, or needs an operator with other switches, starts
+//! a control plane for itself. Like the other interop tests they need root; the programs come from Go, once, or from
+//! `KUBEBUILDER_ASSETS`.
+
+mod cluster;
+mod fixture;
