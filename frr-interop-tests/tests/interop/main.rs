@@ -10,6 +10,7 @@ mod attributes_sent;
 mod best_path;
 mod collisions;
 mod daemons;
+mod default_gateway;
 mod dynamic;
 mod ecmp;
 mod endings;
