@@ -10,6 +10,7 @@ pub mod cilium;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod control;
+pub mod explain;
 pub mod intent;
 pub mod operate;
 pub mod show;

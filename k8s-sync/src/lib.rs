@@ -14,6 +14,7 @@ mod advertise;
 #[cfg(feature = "cluster")]
 pub mod cluster;
 pub mod conditions;
+pub mod explain;
 pub mod manifests;
 pub mod network;
 pub mod object;
@@ -22,6 +23,7 @@ mod reason;
 pub mod report;
 mod selector;
 pub mod snapshot;
+mod trace;
 pub mod translate;
 
 pub use options::{Ipam, Options};

@@ -241,6 +241,16 @@ reasons! {
     /// A pod CIDR that is none.
     Error PodCidrInvalid { value: String } => "{value:?} is no CIDR and is not advertised";
 
+    // Why something is not selected. Only explanations say so: as findings they would be about almost everything.
+    /// A peer's selector does not match an advertisement.
+    Info AdvertisementNotSelected { unmet: String } => "the peer's selector does not match it: {unmet}";
+    /// The selector of an entry does not match a Service.
+    Info ServiceNotSelected { unmet: String } => "the entry's selector does not match it: {unmet}";
+    /// The entry is about a type of address that the Service does not have.
+    Info NoAddressOfType { kind: &'static str } => "has no {kind}, which is what the entry advertises";
+    /// The address cannot go into the family.
+    Info AddressOfOtherFamily { address: IpAddr, family: &'static str } => "{address} is not carried in {family}";
+
     // Services that are selected and not advertised.
     /// A service without ports.
     Info ServiceWithoutPorts => "has no ports, so no address of it is served";

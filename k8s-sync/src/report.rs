@@ -13,6 +13,7 @@ use serde::ser::SerializeStruct as _;
 
 use crate::object::ObjectRef;
 pub use crate::reason::{Reason, Severity};
+use crate::trace::Trace;
 
 /// One thing that somebody should hear about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,17 +120,45 @@ impl Serialize for Finding {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     findings: BTreeSet<Finding>,
+    /// Only while an explanation is made.
+    trace: Option<Box<Trace>>,
 }
 
 impl Report {
     /// Adds a finding, once.
     pub fn add(&mut self, finding: Finding) {
+        if let Some(trace) = &mut self.trace {
+            trace.finding(&finding);
+        }
         self.findings.insert(finding);
     }
 
     /// Adds all findings of another report.
     pub fn merge(&mut self, other: Self) {
         self.findings.extend(other.findings);
+        self.trace = self.trace.take().or(other.trace);
+    }
+
+    /// An empty report that records what `trace` is about.
+    pub(crate) fn traced(trace: Trace) -> Self {
+        Self { findings: BTreeSet::new(), trace: Some(Box::new(trace)) }
+    }
+
+    /// An empty report for a part of the work, to be merged afterwards. The trace goes on in it.
+    pub(crate) fn part(&mut self) -> Self {
+        Self { findings: BTreeSet::new(), trace: self.trace.take() }
+    }
+
+    /// Records a step, if an explanation is made.
+    pub(crate) fn record(&mut self, step: impl FnOnce(&mut Trace)) {
+        if let Some(trace) = &mut self.trace {
+            step(trace);
+        }
+    }
+
+    /// What was recorded.
+    pub(crate) fn take_trace(&mut self) -> Option<Trace> {
+        self.trace.take().map(|trace| *trace)
     }
 
     /// The findings, by file, object, field and reason.
@@ -171,7 +200,7 @@ impl Report {
 
 impl Extend<Finding> for Report {
     fn extend<T: IntoIterator<Item = Finding>>(&mut self, findings: T) {
-        self.findings.extend(findings);
+        findings.into_iter().for_each(|finding| self.add(finding));
     }
 }
 

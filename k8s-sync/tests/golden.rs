@@ -1,4 +1,5 @@
-//! Golden folders: `tests/golden/<case>/*.yaml` in, `intent.<node>.json` and `report.txt` out.
+//! Golden folders: `tests/golden/<case>/*.yaml` in, `intent.<node>.json` and `report.txt` out;
+//! `explain.txt` too where a file `explain` asks questions.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p k8s-sync --test golden` writes the outputs anew; read the diff before committing it. An
 //! optional file `options` in a case sets options, one `key=value` per line, and what nodes know about their network:
@@ -18,10 +19,13 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use k8s_sync::Options;
 use k8s_sync::conditions::ObjectConditions;
+use k8s_sync::explain::explain;
 use k8s_sync::manifests::Directory;
 use k8s_sync::network::{DefaultRoute, Link, OperState};
 use k8s_sync::report::{Reason, Report};
-use k8s_sync::translate::{LocalNode, intent_for_node, node_configs};
+use k8s_sync::snapshot::Snapshot;
+use k8s_sync::translate::{ClusterPlan, LocalNode, intent_for_node, node_configs};
+use rutter_api::explain::Subject;
 
 fn cases() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -139,7 +143,28 @@ fn run(case: &Path) -> BTreeMap<String, String> {
         }
     }
     outputs.insert("report.txt".to_owned(), text);
+    let questions = fs::read_to_string(case.join("explain")).unwrap_or_default();
+    if !questions.is_empty() {
+        outputs.insert("explain.txt".to_owned(), explained(&questions, &snapshot, &plan, &setup));
+    }
     outputs
+}
+
+/// The answers of all nodes to the questions of a case, one per line: `service default/web`, `node w1`, `prefix 10.0.0.0/24`.
+fn explained(questions: &str, snapshot: &Snapshot, plan: &ClusterPlan, setup: &Setup) -> String {
+    let mut text = String::new();
+    for question in questions.lines().filter(|line| !line.starts_with('#')) {
+        let (kind, name) = question.split_once(' ').expect("KIND NAME");
+        let subject = Subject::parse(kind, name).unwrap();
+        let one = |node: &&str| {
+            let local = setup.locals.get(*node).cloned().unwrap_or_else(|| LocalNode::named(*node));
+            let config = plan.node_config(node).map(AsRef::as_ref);
+            explain(snapshot, config, &local, &setup.options, &subject).ok()
+        };
+        let explanations: Vec<_> = snapshot.node_names().iter().filter_map(one).collect();
+        let _ = write!(text, "# {question}\n{}\n", rutter_api::explain::text::many(&explanations, &[]));
+    }
+    text
 }
 
 fn recorded(case: &Path) -> BTreeMap<String, String> {
@@ -147,7 +172,7 @@ fn recorded(case: &Path) -> BTreeMap<String, String> {
     for entry in fs::read_dir(case).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name == "report.txt" || name.starts_with("intent.") {
+        if name == "report.txt" || name == "explain.txt" || name.starts_with("intent.") {
             recorded.insert(name, fs::read_to_string(&path).unwrap());
         }
     }
@@ -201,6 +226,15 @@ const NOT_IN_FOLDERS: &[(&str, &str)] = &[
     ("ServiceOptionsMissing", "a rule of the schema forbids it; only other sources of objects could"),
     ("InterfaceOptionsMissing", "a rule of the schema forbids it; only other sources of objects could"),
     ("CommunityInvalid", "a pattern of the schema forbids it; only other sources of objects could"),
+    ("AdvertisementNotSelected", "an explanation's, see `explain.txt`"),
+    ("ServiceNotSelected", "an explanation's, see `explain.txt`"),
+    ("NoAddressOfType", "an explanation's, see `explain.txt`"),
+    ("AddressOfOtherFamily", "an explanation's, see `explain.txt`"),
+    ("ApiUnavailable", "needs an API server"),
+    ("ApiForbidden", "needs an API server"),
+    ("KindNotServed", "needs an API server"),
+    ("ApiRefuses", "needs an API server"),
+    ("ObjectUndecodable", "needs an API server"),
     ("RouterIdInvalid", "see case router-id"),
     ("Undecodable", "see case secrets"),
 ];

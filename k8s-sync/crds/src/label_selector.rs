@@ -5,6 +5,7 @@
 //! everything, and what an absent selector means is for the field's owner to say.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,8 +82,20 @@ impl LabelSelector {
     /// Whether an object with these labels is selected. A requirement that [`Self::problem`] names selects nothing.
     #[must_use]
     pub fn matches<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
-        self.match_labels.iter().all(|(key, value)| label(key) == Some(value.0.as_str()))
-            && self.match_expressions.iter().all(|requirement| requirement.holds(label(&requirement.key)))
+        self.unmet(label).next().is_none()
+    }
+
+    /// The requirements that these labels do not meet; none of them: the object is selected.
+    pub fn unmet<'s, 'l: 's>(
+        &'s self,
+        label: impl Fn(&str) -> Option<&'l str> + 's,
+    ) -> impl Iterator<Item = Unmet<'s>> {
+        let labels = self.match_labels.iter().map(|(key, value)| Requirement::Label { key, value: &value.0 });
+        let expressions = self.match_expressions.iter().map(Requirement::Expression);
+        labels.chain(expressions).filter_map(move |requirement| {
+            let found = label(requirement.key());
+            (!requirement.holds(found)).then_some(Unmet { requirement, found })
+        })
     }
 
     /// The first requirement that Kubernetes would refuse although the schema does not, if any.
@@ -100,6 +113,77 @@ impl LabelSelector {
                 _ => None,
             }
         })
+    }
+}
+
+/// One requirement of a selector, from either list.
+#[derive(Clone, Copy, Debug)]
+enum Requirement<'s> {
+    Label { key: &'s str, value: &'s str },
+    Expression(&'s LabelSelectorRequirement),
+}
+
+/// A requirement that an object does not meet. Its text says what the label must be and what it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Unmet<'s> {
+    requirement: Requirement<'s>,
+    found: Option<&'s str>,
+}
+
+impl<'s> Requirement<'s> {
+    fn key(&self) -> &'s str {
+        match self {
+            Self::Label { key, .. } => key,
+            Self::Expression(requirement) => &requirement.key,
+        }
+    }
+
+    fn holds(&self, found: Option<&str>) -> bool {
+        match self {
+            Self::Label { value, .. } => found == Some(value),
+            Self::Expression(requirement) => requirement.holds(found),
+        }
+    }
+}
+
+impl fmt::Display for Requirement<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Label { key, value } => write!(f, "{key}={value}"),
+            Self::Expression(requirement) => {
+                let LabelSelectorRequirement { key, operator, values } = requirement;
+                let values = values.join(", ");
+                match operator {
+                    SelectorOperator::In => write!(f, "{key} in ({values})"),
+                    SelectorOperator::NotIn => write!(f, "{key} notin ({values})"),
+                    SelectorOperator::Exists => write!(f, "{key}"),
+                    SelectorOperator::DoesNotExist => write!(f, "!{key}"),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unmet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.requirement)?;
+        match self.found {
+            Some(value) => write!(f, "{} is {value:?}", self.requirement.key()),
+            None => write!(f, "there is no label {}", self.requirement.key()),
+        }
+    }
+}
+
+/// As `kubectl` writes selectors: `app=web, tier in (a, b)`; `everything` without requirements.
+impl fmt::Display for LabelSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels = self.match_labels.iter().map(|(key, value)| Requirement::Label { key, value: &value.0 });
+        let all: Vec<String> = labels
+            .chain(self.match_expressions.iter().map(Requirement::Expression))
+            .map(|requirement| requirement.to_string())
+            .collect();
+        f.write_str(if all.is_empty() { "everything" } else { "" })?;
+        f.write_str(&all.join(", "))
     }
 }
 
@@ -139,6 +223,22 @@ mod tests {
         assert!(matches(selector.clone(), &[("app", "web"), ("tier", "")]));
         assert!(!matches(selector.clone(), &[("app", "web")]));
         assert!(!matches(selector, &[("app", "db"), ("tier", "")]));
+    }
+
+    #[test]
+    fn what_is_unmet_says_what_is_there() {
+        let selector: LabelSelector = serde_json::from_value(json!({"matchLabels": {"advertise": "bgp"},
+            "matchExpressions": [{"key": "tier", "operator": "In", "values": ["a", "b"]}, {"key": "x", "operator": "DoesNotExist"}]}))
+        .unwrap();
+        assert_eq!(selector.to_string(), "advertise=bgp, tier in (a, b), !x");
+        assert_eq!(LabelSelector::default().to_string(), "everything");
+        let labels = [("tier", "c"), ("x", "")];
+        let label = |key: &str| labels.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
+        let unmet: Vec<String> = selector.unmet(label).map(|unmet| unmet.to_string()).collect();
+        assert_eq!(
+            unmet,
+            ["advertise=bgp: there is no label advertise", "tier in (a, b): tier is \"c\"", "!x: x is \"\""]
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use rutter_api::intent::Origin;
 
-use super::{Advertiser, Entry, Offer, Offers, fits, suffix};
+use super::{Advertiser, Entry, Offer, Offers, fits, propose, suffix};
 use crate::report::{Finding, Reason, Report};
 
 /// Statements of this type are evaluated first.
@@ -39,7 +39,7 @@ pub(super) fn offer(
     if prefixes.is_empty() {
         return;
     }
-    offers.add(Offer {
+    let offer = Offer {
         priority: PRIORITY,
         statement: format!("Interface-{}", suffix(entry.family)),
         source: format!("Interface {name}"),
@@ -47,7 +47,8 @@ pub(super) fn offer(
         prefixes,
         attributes: entry.attributes.clone(),
         origin: Origin::Igp,
-    });
+    };
+    propose(offer, None, report, offers);
 }
 
 /// IPv4 link-local addresses pass, as with Cilium: people announce them between racks on purpose.

@@ -20,7 +20,7 @@ use rutter_crds::bgp_advertisement::{BGPAdvertisement, BGPAdvertisementType};
 pub(crate) use attributes::Attributes;
 use service::Catalogue;
 
-use crate::object::ObjectRef;
+use crate::object::{NamespacedName, ObjectRef};
 use crate::options::Options;
 use crate::report::{Finding, Report};
 use crate::snapshot::{NodeView, Snapshot};
@@ -89,6 +89,12 @@ pub(crate) struct Entry<'s> {
     family: Family,
 }
 
+/// Adds an offer, and records it; `service` is whose it is, if it is a Service's.
+fn propose(offer: Offer, service: Option<&NamespacedName>, report: &mut Report, offers: &mut Offers) {
+    report.record(|trace| trace.offer(service, &offer));
+    offers.add(offer);
+}
+
 /// How a type turns an entry into offers.
 type Offering = fn(&Advertiser<'_>, &Entry<'_>, &mut Report, &mut Offers);
 
@@ -122,7 +128,12 @@ impl<'s> Advertiser<'s> {
         let mut found = false;
         for (name, advertisement) in self.snapshot.advertisements.iter() {
             let labels = advertisement.metadata.labels.as_ref();
-            if !selector.matches(|key| labels?.get(key).map(String::as_str)) {
+            let label = |key: &str| labels?.get(key).map(String::as_str);
+            report.record(|trace| {
+                let unmet: Vec<String> = selector.unmet(label).map(|unmet| unmet.to_string()).collect();
+                trace.advertisement(name, &unmet);
+            });
+            if !selector.matches(label) {
                 continue;
             }
             found = true;
@@ -146,6 +157,7 @@ impl<'s> Advertiser<'s> {
     ) {
         let row = TYPES.iter().find(|(kind, ..)| *kind == advertisement.advertisement_type);
         let Some((_, offering)) = row else { return };
+        report.record(|trace| trace.entry(&field, advertisement.advertisement_type));
         match Attributes::read(advertisement.attributes.as_ref()) {
             Ok(attributes) => {
                 offering(self, &Entry { object, field, advertisement, attributes, family }, report, offers);

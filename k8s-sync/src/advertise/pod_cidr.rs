@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use rutter_api::intent::Origin;
 
-use super::{Advertiser, Entry, Offer, Offers, fits, suffix};
+use super::{Advertiser, Entry, Offer, Offers, fits, propose, suffix};
 use crate::object::ObjectRef;
 use crate::options::Ipam;
 use crate::report::{Finding, Reason, Report};
@@ -50,7 +50,7 @@ pub(super) fn offer(
     if prefixes.is_empty() {
         return;
     }
-    offers.add(Offer {
+    let offer = Offer {
         priority: PRIORITY,
         statement: format!("PodCIDR-{}", suffix(entry.family)),
         source: format!("PodCIDR {}", advertiser.local.name),
@@ -58,5 +58,6 @@ pub(super) fn offer(
         prefixes,
         attributes: entry.attributes.clone(),
         origin: Origin::Igp,
-    });
+    };
+    propose(offer, None, report, offers);
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use rutter_api::intent::{Family, Origin};
 use rutter_crds::CiliumPodIPPool;
 
-use super::{Advertiser, Entry, Offer, Offers, fits, suffix};
+use super::{Advertiser, Entry, Offer, Offers, fits, propose, suffix};
 use crate::object::ObjectRef;
 use crate::report::{Finding, Reason, Report};
 use crate::translate::selector_reason;
@@ -96,7 +96,7 @@ fn one_pool(
     if prefixes.is_empty() {
         return;
     }
-    offers.add(Offer {
+    let offer = Offer {
         priority: PRIORITY,
         statement: format!("CiliumPodIPPool-{name}-{}", suffix(entry.family)),
         source: format!("CiliumPodIPPool {name}"),
@@ -104,7 +104,8 @@ fn one_pool(
         prefixes,
         attributes: entry.attributes.clone(),
         origin: Origin::Igp,
-    });
+    };
+    propose(offer, None, report, offers);
 }
 
 fn mask_size(pool: &CiliumPodIPPool, family: Family) -> Option<u8> {

@@ -15,7 +15,7 @@ use crate::conditions::{Condition, ObjectConditions, bracketed};
 use crate::object::{NamespacedName, ObjectRef};
 use crate::options::Options;
 use crate::report::{Finding, Reason, Report};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{NodeView, Snapshot};
 
 /// What the operator would write.
 #[derive(Clone, Debug, Default)]
@@ -128,6 +128,15 @@ fn reference(config: &CiliumBGPClusterConfig) -> ObjectRef {
 fn selects(config: &CiliumBGPClusterConfig, snapshot: &Snapshot, node: &str) -> bool {
     let Some(view) = snapshot.node(node) else { return false };
     config.spec.node_selector.as_ref().is_none_or(|selector| selector.matches(|key| view.label(key)))
+}
+
+/// What keeps a configuration from selecting a node that exists: the requirements that its labels do not meet.
+pub(crate) fn unmet(config: &CiliumBGPClusterConfig, view: &NodeView<'_>) -> Vec<String> {
+    let selector = config.spec.node_selector.iter();
+    selector
+        .flat_map(|selector| selector.unmet(|key| view.label(key)))
+        .map(|unmet| unmet.to_string())
+        .collect()
 }
 
 fn check_selector(config: &CiliumBGPClusterConfig, report: &mut Report) {

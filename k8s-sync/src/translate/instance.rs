@@ -18,6 +18,7 @@ use crate::object::ObjectRef;
 use crate::options::Options;
 use crate::report::{Finding, Reason, Report, Severity};
 use crate::snapshot::{NodeView, Snapshot};
+use crate::trace::Level;
 
 /// What only the node itself knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +67,18 @@ pub fn intent_for_node(
     local: &LocalNode,
     options: &Options,
 ) -> NodeIntent {
-    let mut result = NodeIntent::default();
+    translate(snapshot, config, local, options, Report::default())
+}
+
+/// The same, with what is recorded on the way in the report.
+pub(crate) fn translate(
+    snapshot: &Snapshot,
+    config: Option<&CiliumBGPNodeConfig>,
+    local: &LocalNode,
+    options: &Options,
+    report: Report,
+) -> NodeIntent {
+    let mut result = NodeIntent { report, ..NodeIntent::default() };
     let node = ObjectRef::cluster("Node", &local.name);
     let view = snapshot.node(&local.name);
     if view.is_none() {
@@ -87,7 +99,8 @@ pub fn intent_for_node(
     let mut errors: Vec<(String, String)> = Vec::new();
     let mut listeners = BTreeMap::new();
     for (index, instance) in config.spec.bgp_instances.iter().enumerate() {
-        let mut report = Report::default();
+        let mut report = result.report.part();
+        report.record(|trace| trace.instance(&instance.name));
         let path = format!("spec.bgpInstances[{index}]");
         if config.spec.bgp_instances[..index].iter().any(|earlier| earlier.name == instance.name) {
             let what = format!("instance {}", instance.name);
@@ -141,6 +154,8 @@ fn build(
     let mut offers = Offers::default();
     for (index, peer) in config.peers.iter().enumerate() {
         let path = format!("{path}.peers[{index}]");
+        let peer_config = peer.peer_config_ref.as_ref().map(|reference| reference.name.as_str());
+        report.record(|trace| trace.peer(&peer.name, peer_config));
         if config.peers[..index].iter().any(|earlier| earlier.name == peer.name) {
             let what = format!("peer {}", peer.name);
             report.add(Finding::on(&scope.author, format!("{path}.name"), Reason::DuplicateName { what }));
@@ -151,6 +166,7 @@ fn build(
         else {
             continue;
         };
+        report.record(|trace| trace.back_to(Level::Peer));
         if let Some(finding) = objection(&scope.author, &instance, &peer, &path) {
             report.add(finding);
             continue;

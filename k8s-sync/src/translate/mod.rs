@@ -12,6 +12,7 @@ mod policy;
 mod router_id;
 mod secret;
 
-pub(crate) use cluster_config::selector_reason;
 pub use cluster_config::{ClusterPlan, node_configs};
+pub(crate) use cluster_config::{selector_reason, unmet};
+pub(crate) use instance::translate;
 pub use instance::{LocalNode, NodeIntent, intent_for_node};

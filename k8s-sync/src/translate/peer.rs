@@ -19,6 +19,7 @@ use super::secret;
 use crate::advertise::Offers;
 use crate::object::ObjectRef;
 use crate::report::{Finding, Reason, Report};
+use crate::trace::Level;
 
 /// A peer and what is offered to it.
 pub(super) struct PeerOutcome {
@@ -117,6 +118,7 @@ pub(super) fn build(
         graceful_shutdown: false,
         ignore_graceful_shutdown: false,
     };
+    report.record(|trace| trace.back_to(Level::Peer));
     authenticate(scope, &settings.spec, object, &mut peer, report);
     Some(PeerOutcome { peer, offers })
 }
@@ -150,9 +152,11 @@ fn offers(
     let mut offers = Offers::default();
     for (family, selectors) in families {
         for (selector, field) in selectors {
+            report.record(|trace| trace.family(family.name(), field, selector.to_string()));
             if !scope.advertiser.offers(selector, *family, report, &mut offers)
                 && selector.problem().is_none()
             {
+                report.record(|trace| trace.back_to(Level::Family));
                 report.add(Finding::on(object, field.clone(), Reason::AdvertisementsNotFound));
             }
         }

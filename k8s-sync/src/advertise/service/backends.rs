@@ -19,11 +19,11 @@ pub(super) struct Backends {
     ipv6: Reach,
 }
 
-/// Where active endpoints are.
+/// How many active endpoints there are, and how many of them on this node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reach {
-    pub(super) anywhere: bool,
-    pub(super) here: bool,
+    pub(super) anywhere: usize,
+    pub(super) here: usize,
 }
 
 impl Backends {
@@ -46,11 +46,16 @@ impl Backends {
                 if is_placeholder(endpoint, slice) {
                     continue;
                 }
-                reach.anywhere = true;
-                reach.here |= endpoint.node_name.as_deref() == Some(node);
+                reach.anywhere += 1;
+                reach.here += usize::from(endpoint.node_name.as_deref() == Some(node));
             }
         }
         backends
+    }
+
+    /// The family with more endpoints.
+    pub(super) fn most(&self) -> Reach {
+        if self.ipv6.anywhere > self.ipv4.anywhere { self.ipv6 } else { self.ipv4 }
     }
 
     /// For addresses of this family.
@@ -107,7 +112,7 @@ mod tests {
         let at = |conditions| {
             slice(json!({"addresses": ["10.1.1.1"], "nodeName": "here", "conditions": conditions}))
         };
-        let here = Reach { anywhere: true, here: true };
+        let here = Reach { anywhere: 1, here: 1 };
         assert_eq!(reach(service(), at(json!({}))), here, "absent conditions mean ready");
         assert_eq!(reach(service(), at(json!({"ready": true, "terminating": false}))), here);
         assert_eq!(reach(service(), at(json!({"ready": false, "serving": true}))), Reach::default());
@@ -121,7 +126,7 @@ mod tests {
     #[test]
     fn node_family_and_port_must_fit() {
         let elsewhere = slice(json!({"addresses": ["10.1.1.1"], "nodeName": "there"}));
-        assert_eq!(reach(service(), elsewhere.clone()), Reach { anywhere: true, here: false });
+        assert_eq!(reach(service(), elsewhere.clone()), Reach { anywhere: 1, here: 0 });
         let mut six = elsewhere.clone();
         six["addressType"] = json!("IPv6");
         assert_eq!(reach(service(), six), Reach::default());

@@ -41,6 +41,7 @@ pub(super) struct ServiceState<'s> {
     pub(super) refused: Option<Reason>,
     /// Annotations that cannot be understood and count as absent, as with Cilium.
     pub(super) ignored: Vec<Reason>,
+    pub(super) backends: Backends,
     load_balancer: Addresses,
     cluster: Addresses,
     external: Addresses,
@@ -90,6 +91,10 @@ impl<'s> Catalogue<'s> {
         Self(snapshot.services.iter().map(state).collect())
     }
 
+    pub(super) fn get(&self, name: &NamespacedName) -> Option<&ServiceState<'s>> {
+        self.0.get(name)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'s NamespacedName, &ServiceState<'s>)> {
         self.0.iter().map(|(name, state)| (*name, state))
     }
@@ -107,6 +112,7 @@ impl<'s> ServiceState<'s> {
             labels,
             refused: refusal(service, spec, view, options),
             ignored: ignored_annotations(service),
+            backends,
             load_balancer: rules.load_balancer(service),
             cluster: rules.cluster(service),
             external: rules.external(),
@@ -259,9 +265,9 @@ impl Rules<'_> {
             Some(Reason::FamilyDisabled { address })
         } else if self.excluded && matches!(policy, Policy::External) {
             Some(Reason::NodeExcluded { address })
-        } else if local && !reach.here {
+        } else if local && reach.here == 0 {
             Some(Reason::NoLocalEndpoint { address, policy: policy.field() })
-        } else if !local && !reach.anywhere && !self.options.no_service_endpoints_routable {
+        } else if !local && reach.anywhere == 0 && !self.options.no_service_endpoints_routable {
             Some(Reason::NoEndpoint { address })
         } else {
             None

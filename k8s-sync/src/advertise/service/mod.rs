@@ -5,6 +5,7 @@
 //! announced has a finding that says why.
 
 mod backends;
+mod facts;
 mod frontend;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,15 +13,16 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use rutter_api::intent::{Family, Origin};
+use rutter_crds::SelectorProblem;
 use rutter_crds::bgp_advertisement::{BGPServiceAddressType, BGPServiceOptions};
-use rutter_crds::{LabelSelector, SelectorProblem};
 
 pub(super) use frontend::Catalogue;
-use frontend::{Frontend, ServiceState};
+use frontend::{Addresses, Frontend, ServiceState};
 
-use super::{Advertiser, Entry, Offer, Offers, fits, suffix};
+use super::{Advertiser, Entry, Offer, Offers, fits, propose, suffix};
 use crate::object::{NamespacedName, ObjectRef};
 use crate::report::{Finding, Reason, Report};
+use crate::trace::Trace;
 
 /// Exact addresses first, then aggregates, so that an address with its own statement keeps its own attributes.
 const PRIORITY: u8 = 40;
@@ -45,7 +47,12 @@ pub(super) fn offer(
     }
     let mut found = false;
     for (name, state) in advertiser.services.iter() {
-        if selected(selector, name, state) {
+        report.record(|trace| {
+            trace.service(name, || {
+                selector.unmet(|key| label(name, state, key)).map(|unmet| unmet.to_string()).collect()
+            });
+        });
+        if selector.matches(|key| label(name, state, key)) {
             found = true;
             one_service(advertiser, entry, options, name, state, report, offers);
         }
@@ -60,12 +67,12 @@ fn refused(problem: SelectorProblem) -> Reason {
 }
 
 /// Service labels, and two that stand for name and namespace.
-fn selected(selector: &LabelSelector, name: &NamespacedName, state: &ServiceState<'_>) -> bool {
-    selector.matches(|key| match key {
+fn label<'l>(name: &'l NamespacedName, state: &ServiceState<'l>, key: &str) -> Option<&'l str> {
+    match key {
         "io.kubernetes.service.name" => Some(&*name.name),
         "io.kubernetes.service.namespace" => Some(&*name.namespace),
         _ => state.labels?.get(key).map(String::as_str),
-    })
+    }
 }
 
 fn one_service(
@@ -90,6 +97,7 @@ fn one_service(
         for (field, reason) in &addresses.refused {
             report.add(Finding::on(&object, *field, reason.clone()));
         }
+        report.record(|trace| unsuited(trace, entry.family, kind, addresses, name));
         let mut prefixes: BTreeMap<Option<u8>, BTreeSet<IpNet>> = BTreeMap::new();
         for frontend in
             addresses.frontends.iter().filter(|frontend| fits(entry.family, frontend.address.is_ipv4()))
@@ -111,7 +119,7 @@ fn one_service(
             if let Some(length) = length {
                 statement.push_str(&format!("-agg-{length}"));
             }
-            offers.add(Offer {
+            let offer = Offer {
                 priority: if length.is_some() { PRIORITY_AGGREGATE } else { PRIORITY },
                 statement,
                 source: format!("Service {name} {}", word(kind)),
@@ -119,8 +127,28 @@ fn one_service(
                 prefixes,
                 attributes: entry.attributes.clone(),
                 origin: origin(advertiser, kind),
-            });
+            };
+            propose(offer, Some(name), report, offers);
         }
+    }
+}
+
+/// Notes what the entry passes over without a word: it may well be meant for other addresses.
+fn unsuited(
+    trace: &mut Trace,
+    family: Family,
+    kind: BGPServiceAddressType,
+    addresses: &Addresses,
+    name: &NamespacedName,
+) {
+    let object = ObjectRef::namespaced("Service", name);
+    if addresses.frontends.is_empty() && addresses.refused.is_empty() {
+        let reason = Reason::NoAddressOfType { kind: word(kind) };
+        trace.finding(&Finding::on(&object, addresses.field, reason));
+    }
+    for frontend in addresses.frontends.iter().filter(|frontend| !fits(family, frontend.address.is_ipv4())) {
+        let reason = Reason::AddressOfOtherFamily { address: frontend.address, family: family.name() };
+        trace.finding(&Finding::on(&object, addresses.field, reason));
     }
 }
 
