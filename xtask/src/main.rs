@@ -2,6 +2,7 @@
 //! it does it, installs what it needs, and cleans up after itself.
 
 mod bench;
+mod crds;
 mod demo;
 mod deps;
 mod fuzz;
@@ -24,6 +25,8 @@ struct Cli {
 enum Command {
     /// Measure, beside real peers.
     Bench(bench::Args),
+    /// Write deploy/crds, the CustomResourceDefinitions to install, from the Rust types.
+    Crds,
     /// Real peering with a real FRR, from Cilium's YAML, on this machine; narrated, and cleaned up afterwards.
     Demo(demo::Args),
     /// Run each fuzz target for a while (nightly toolchain).
@@ -39,6 +42,7 @@ enum Command {
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Bench(args) => bench::run(&args),
+        Command::Crds => crds::write(),
         Command::Demo(args) => demo::run(&args),
         Command::DemoRespond(args) => demo::respond(&args),
         Command::Fuzz(args) => fuzz::run(&args),

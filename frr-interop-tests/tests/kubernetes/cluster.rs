@@ -29,6 +29,15 @@ pub(crate) fn checkout(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
+/// Cilium's own definitions, byte by byte: ours are in `deploy/crds`.
+pub(crate) fn real_crds() -> PathBuf {
+    checkout("k8s-sync/crds/tests/data")
+}
+
+/// Ours for the kinds that we install, Cilium's for those that we only read.
 fn install(cluster: &ControlPlane) -> Result<()> {
-    cluster.install_crds(&checkout("k8s-sync/crds/tests/data"))
+    for read_only in ["ciliumnodes.yaml", "ciliumpodippools.yaml", "ciliumloadbalancerippools.yaml"] {
+        cluster.install_crds(&real_crds().join(read_only))?;
+    }
+    cluster.install_crds(&checkout("deploy/crds"))
 }

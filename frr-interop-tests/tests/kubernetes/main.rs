@@ -6,4 +6,5 @@
 //! `KUBEBUILDER_ASSETS`.
 
 mod cluster;
+mod crds;
 mod fixture;

@@ -12,6 +12,7 @@ pub mod bgp_peer_config;
 pub mod cilium_node;
 pub mod condition;
 pub mod label_selector;
+mod manifest;
 mod pattern;
 pub mod pod_ip_pool;
 pub mod schema;

@@ -3,6 +3,7 @@
 //! `v2alpha1` is written down as its differences from `v2`, which are few and closed: that version is deprecated.
 //! Invariant: what this module returns is what the API server validates, prunes and defaults with.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
@@ -68,16 +69,7 @@ impl Kind {
     /// Never: the types are fixed at compile time, and a test generates every schema.
     #[must_use]
     pub fn open_api_v3(self, version: Version) -> Option<Value> {
-        let crd = match self {
-            Self::CiliumBGPClusterConfig => CiliumBGPClusterConfig::crd(),
-            Self::CiliumBGPPeerConfig => CiliumBGPPeerConfig::crd(),
-            Self::CiliumBGPAdvertisement => CiliumBGPAdvertisement::crd(),
-            Self::CiliumBGPNodeConfigOverride => CiliumBGPNodeConfigOverride::crd(),
-            Self::CiliumBGPNodeConfig => CiliumBGPNodeConfig::crd(),
-            Self::CiliumNode => CiliumNode::crd(),
-            Self::CiliumPodIPPool => CiliumPodIPPool::crd(),
-        };
-        let props = crd.spec.versions.into_iter().next()?.schema?.open_api_v3_schema?;
+        let props = self.derived().spec.versions.into_iter().next()?.schema?.open_api_v3_schema?;
         let mut schema = serde_json::to_value(props).expect("a schema is plain JSON");
         remove_nullable(&mut schema);
         add_object_fields(&mut schema);
@@ -90,6 +82,19 @@ impl Kind {
             }
             (_, Version::V2) => Some(schema),
             (_, Version::V2Alpha1) => self.to_v2alpha1(schema),
+        }
+    }
+
+    /// What the type's derive knows of the definition.
+    pub(crate) fn derived(self) -> CustomResourceDefinition {
+        match self {
+            Self::CiliumBGPClusterConfig => CiliumBGPClusterConfig::crd(),
+            Self::CiliumBGPPeerConfig => CiliumBGPPeerConfig::crd(),
+            Self::CiliumBGPAdvertisement => CiliumBGPAdvertisement::crd(),
+            Self::CiliumBGPNodeConfigOverride => CiliumBGPNodeConfigOverride::crd(),
+            Self::CiliumBGPNodeConfig => CiliumBGPNodeConfig::crd(),
+            Self::CiliumNode => CiliumNode::crd(),
+            Self::CiliumPodIPPool => CiliumPodIPPool::crd(),
         }
     }
 

@@ -133,6 +133,67 @@ fn names_scope_and_columns_are_those_of_the_manifests() {
     }
 }
 
+/// What the definitions that we install may say otherwise than the real manifests, with the reason.
+const SAID_OTHERWISE: &[(&str, &str)] = &[
+    ("description", "the texts are ours; nothing depends on them but `kubectl explain`"),
+    ("annotations", "names the tool that wrote Cilium's manifests, which did not write ours"),
+];
+
+/// Path -> value, for everything that is no object or list of objects; lists whose order means nothing are sorted.
+fn leaves(value: &Value, path: &str, out: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (key, inner) in
+                map.iter().filter(|(key, _)| !SAID_OTHERWISE.iter().any(|(name, _)| name == key))
+            {
+                leaves(inner, &format!("{path}.{key}"), out);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for (index, inner) in items.iter().enumerate() {
+                leaves(inner, &format!("{path}[{index}]"), out);
+            }
+        }
+        Value::Array(items) if path.ends_with(".required") => {
+            let mut sorted: Vec<String> = items.iter().map(Value::to_string).collect();
+            sorted.sort();
+            out.insert(path.to_owned(), json!(sorted));
+        }
+        // 1 and 1.0 are the same limit.
+        Value::Number(number) => drop(out.insert(path.to_owned(), json!(number.as_f64()))),
+        _ => drop(out.insert(path.to_owned(), value.clone())),
+    }
+}
+
+#[test]
+fn the_installed_definitions_are_the_real_ones_value_by_value() {
+    let mut differences = Vec::new();
+    for kind in Kind::INSTALLED {
+        let (mut real, mut ours) = (BTreeMap::new(), BTreeMap::new());
+        leaves(&manifest(kind), "", &mut real);
+        leaves(&kind.manifest().unwrap(), "", &mut ours);
+        assert!(real.len() > 50, "{kind:?} has almost nothing: {real:?}");
+        for path in real.keys().chain(ours.keys()).collect::<BTreeSet<_>>() {
+            let (theirs, mine) = (real.get(path), ours.get(path));
+            if theirs != mine {
+                differences.push(format!("{kind:?} {path}\n  real {theirs:?}\n  ours {mine:?}"));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn what_is_said_otherwise_is_still_said_by_the_real_ones() {
+    for (name, reason) in SAID_OTHERWISE {
+        let real = Kind::INSTALLED.map(|kind| manifest(kind).to_string());
+        assert!(
+            real.iter().any(|text| text.contains(&format!("\"{name}\":"))),
+            "{name} ({reason}) is listed for nothing"
+        );
+    }
+}
+
 #[test]
 fn defaults_are_filled_in_by_the_types_too() {
     use rutter_crds::{CiliumBGPClusterConfigSpec, CiliumBGPNodeConfigSpec, CiliumBGPPeerConfigSpec};
