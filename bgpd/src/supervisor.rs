@@ -32,6 +32,8 @@ use crate::supervisor::burst::{Burst, Waiting};
 
 /// Orders that may wait.
 const MAILBOX: usize = 16;
+/// However many orders come: what is due is not done later than this.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// Pause before an instance that ended by a bug, or could not be started, is tried again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
@@ -225,6 +227,8 @@ struct Supervisor {
     keeper: Keeper,
     beat_at: Instant,
     burst: Burst,
+    /// What was put since the last application, as it was resolved when it was checked.
+    resolved: Vec<(Arc<Instance>, InstanceConfig)>,
 }
 
 /// Starts the supervisor on the current runtime, without any intent. `earlier` is what the bgpd before left.
@@ -246,7 +250,7 @@ fn restored(earlier: &Earlier, hostname: Option<&str>, awaited: &mut BTreeSet<St
     for RestoredIntent { owner: name, intent, left } in earlier.intents() {
         let refusal = match Owner::new(&name) {
             Ok(owner) => match check(&intent, hostname) {
-                Ok(()) => {
+                Ok(_resolved) => {
                     tracing::info!(%owner, "intent taken over from before the restart");
                     awaited.remove(&name);
                     store.hold(owner, intent, left, Instant::now());
@@ -261,17 +265,17 @@ fn restored(earlier: &Earlier, hostname: Option<&str>, awaited: &mut BTreeSet<St
     store
 }
 
-/// Finds what the speaker would not take before anything changes.
+/// Finds what the speaker would not take before anything changes. Gives back what it would take, instance by instance.
 ///
 /// # Errors
 /// See [`IntentError`].
-pub(crate) fn check(intent: &Intent, hostname: Option<&str>) -> Result<(), IntentError> {
+pub(crate) fn check(intent: &Intent, hostname: Option<&str>) -> Result<Vec<InstanceConfig>, IntentError> {
     intent.validate()?;
-    for instance in &intent.instances {
+    let resolved = intent.instances.iter().map(|instance| {
         resolve(instance, hostname)
-            .map_err(|source| IntentError::Resolve { instance: instance.name.clone(), source })?;
-    }
-    Ok(())
+            .map_err(|source| IntentError::Resolve { instance: instance.name.clone(), source })
+    });
+    resolved.collect()
 }
 
 impl Supervisor {
@@ -299,6 +303,7 @@ impl Supervisor {
             keeper,
             beat_at: Instant::now() + HEARTBEAT,
             burst: Burst::default(),
+            resolved: Vec::new(),
         }
     }
 
@@ -306,7 +311,11 @@ impl Supervisor {
         loop {
             let due = [self.store.next_expiry(), self.restart_at, Some(self.beat_at), self.burst.due()];
             let deadline = due.into_iter().flatten().min();
+            let overdue = deadline.is_some_and(|at| at + PATIENCE <= Instant::now());
             tokio::select! {
+                biased;
+                () = std::future::ready(()), if overdue => self.deadline().await,
+                // Before what is due: what waits here may be more of the same burst.
                 order = orders.recv() => match order {
                     Some(Order::Stop { mode, reply }) => {
                         match mode {
@@ -329,15 +338,18 @@ impl Supervisor {
     async fn carry_out(&mut self, order: Order) {
         // Whoever asked may have gone away; what was done is done.
         match order {
-            Order::Put { owner, intent, reply } => self.put(owner, *intent, reply).await,
+            Order::Put { owner, intent, reply } => match check(&intent, self.hostname.as_deref()) {
+                Ok(resolved) => self.hold(owner, *intent, resolved, reply),
+                Err(error) => drop(reply.send(Err(error))),
+            },
             Order::Plan { owner, hostname, intent, reply } => {
                 let hostname = hostname.or_else(|| self.hostname.clone());
                 let _gone = reply.send(self.plan(&owner, *intent, hostname.as_deref()).await);
             }
             Order::Reload { hostname, intent, reply } => match check(&intent, hostname.as_deref()) {
-                Ok(()) => {
+                Ok(resolved) => {
                     self.hostname = hostname;
-                    self.put(Owner::file(), *intent, reply).await;
+                    self.hold(Owner::file(), *intent, resolved, reply);
                 }
                 Err(error) => drop(reply.send(Err(error))),
             },
@@ -365,31 +377,26 @@ impl Supervisor {
         }
     }
 
-    async fn put(
+    /// From now on the owner wants this. It is applied when it is its turn.
+    fn hold(
         &mut self,
         owner: Owner,
         intent: Intent,
+        resolved: Vec<InstanceConfig>,
         reply: oneshot::Sender<Result<Applied, IntentError>>,
     ) {
-        if let Err(error) = check(&intent, self.hostname.as_deref()) {
-            return drop(reply.send(Err(error)));
-        }
-        self.store.put(owner.clone(), intent, Instant::now());
-        self.wait(Waiting::Put(owner, reply)).await;
-    }
-
-    /// Lets a change wait for others that may come with it.
-    async fn wait(&mut self, waiting: Waiting) {
-        self.burst.add(waiting, Instant::now());
-        if self.followed.is_empty() {
-            self.flush().await;
-        }
+        let instances = self.store.put(owner.clone(), intent, Instant::now());
+        // One that was replaced before it was applied is nobody's any more.
+        self.resolved.retain(|(instance, _)| Arc::strong_count(instance) > 1);
+        self.resolved.extend(instances.iter().cloned().zip(resolved));
+        self.burst.add(Waiting::Put(owner, reply), Instant::now());
     }
 
     /// Applies all that waits, and says to each what was done. Returns the changes.
     async fn flush(&mut self) -> Vec<Change> {
-        let waiting = self.burst.take();
+        let (waiting, begun) = (self.burst.take(), Instant::now());
         let changes = self.apply().await;
+        self.burst.applied(begun, Instant::now());
         for one in &waiting {
             self.heard(one.owner()).await;
         }
@@ -412,7 +419,7 @@ impl Supervisor {
 
     async fn delete(&mut self, owner: Owner, reply: oneshot::Sender<Option<Applied>>) {
         if self.store.remove(&owner) {
-            self.wait(Waiting::Deleted(owner, reply)).await;
+            self.burst.add(Waiting::Deleted(owner, reply), Instant::now());
         } else {
             self.heard(&owner).await;
             let _gone = reply.send(None);
@@ -461,7 +468,7 @@ impl Supervisor {
                 followed.intent = instance;
                 continue;
             }
-            let config = match resolve(&instance, self.hostname.as_deref()) {
+            let config = match self.resolve(&instance) {
                 Ok(config) => config,
                 Err(error) => {
                     // Each intent alone resolves; merging leaves out what does not fit. This is a bug, and the
@@ -485,6 +492,7 @@ impl Supervisor {
                 },
             }
         }
+        self.resolved.clear();
         self.publish_directory();
         // Owners that are still awaited would be so again.
         let summaries = self.store.summaries(Instant::now());
@@ -492,6 +500,17 @@ impl Supervisor {
         let intents = self.store.saved(Instant::now());
         self.keeper.save(owners, self.followed.values().map(|followed| &*followed.intent), intents);
         changes
+    }
+
+    /// What was resolved when it was checked is not resolved again, unless it was merged with something else.
+    fn resolve(&mut self, instance: &Arc<Instance>) -> Result<InstanceConfig, ResolveError> {
+        let hostname = self.hostname.as_deref();
+        match self.resolved.iter().position(|(known, _)| Arc::ptr_eq(known, instance)) {
+            Some(position) if self.resolved[position].1.speaker.hostname.as_deref() == hostname => {
+                Ok(self.resolved.swap_remove(position).1)
+            }
+            _ => resolve(instance, hostname),
+        }
     }
 
     async fn begin(&mut self, name: String, intent: Arc<Instance>, config: InstanceConfig) {

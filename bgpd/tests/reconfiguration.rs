@@ -95,8 +95,9 @@ A session is reset only if it cannot go on. Every field has a price, and a test 
 
 `bgpd --check FILE` says what a file would do to the sessions of the running bgpd, `bgpd --check FILE --against OLD` what the
 step from one file to another costs at most, and `PUT /v1/intents/{owner}?dry_run` what an intent would do. The answer to the
-`PUT` itself, and the log, say the same afterwards. Changes that come within 50 ms of each other, from whomever, are applied
-together, half a second after the first at the latest; each `PUT` is answered when that is done.
+`PUT` itself, and the log, say the same afterwards. A lone change is applied at once. Changes that come while one is being
+applied, or in the same time again after it (half a second at most), from whomever, are applied together; each `PUT` is
+answered when that is done.
 
 When a key changes, there is a moment in which both ends have different ones. The kernel drops what the other key signed, TCP
 sends it again, and the session goes on if both ends agree within the hold time.

@@ -4,7 +4,9 @@
 //! the author sees, and with what to write instead.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
+use std::hash::Hash;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -132,7 +134,7 @@ impl Intent {
     /// # Errors
     /// [`InvalidIntent`] with the field's path and what to write instead.
     pub fn validate(&self) -> Result<(), InvalidIntent> {
-        let root = Path(String::new());
+        let root = Path::ROOT;
         if let Some(seconds) = self.hold_seconds {
             root.key("holdSeconds").within(seconds.into(), 1, u32::MAX.into())?;
         }
@@ -140,7 +142,7 @@ impl Intent {
         let mut ports = Vec::new();
         for (index, instance) in self.instances.iter().enumerate() {
             let at = root.key("instances").index(index);
-            names.add(&instance.name, &at.key("name"))?;
+            names.add(instance.name.as_str(), &at.key("name"))?;
             instance.check(&at)?;
             check_listener(instance, &at, &mut ports)?;
         }
@@ -171,12 +173,12 @@ impl Instance {
         let mut addresses = Seen::new("one instance has one session per neighbour address");
         for (index, peer) in self.peers.iter().enumerate() {
             let at = at.key("peers").index(index);
-            names.add(&peer.name, &at.key("name"))?;
+            names.add(peer.name.as_str(), &at.key("name"))?;
             let address = match &peer.interface {
                 Some(interface) if needs_scope(peer.address) => format!("{}%{interface}", peer.address),
                 _ => peer.address.to_string(),
             };
-            addresses.add(&address, &at.key("address"))?;
+            addresses.add(address, &at.key("address"))?;
             peer.check(self, &at)?;
         }
         self.check_templates(at)?;
@@ -184,7 +186,7 @@ impl Instance {
         for (index, route) in self.routes.iter().enumerate() {
             let at = at.key("routes").index(index);
             route.check(&at)?;
-            prefixes.add(&route.prefix.to_string(), &at.key("prefix"))?;
+            prefixes.add(route.prefix, &at.key("prefix"))?;
         }
         Ok(())
     }
@@ -209,7 +211,7 @@ fn check_listener(
     for (index, address) in instance.listen_addresses.iter().enumerate() {
         let at = at.key("listenAddresses").index(index);
         at.unicast(*address)?;
-        addresses.add(&address.to_string(), &at)?;
+        addresses.add(*address, &at)?;
     }
     for (other_port, other_addresses, first) in ports.iter() {
         let overlap = instance.listen_addresses.is_empty()
@@ -388,8 +390,8 @@ impl Peer {
         let mut received = Seen::new("every key needs its own recvId");
         for (index, key) in tcp_ao.keys.iter().enumerate() {
             let here = here.index(index);
-            sent.add(&key.send_id.to_string(), &here.key("sendId"))?;
-            received.add(&key.recv_id.to_string(), &here.key("recvId"))?;
+            sent.add(key.send_id, &here.key("sendId"))?;
+            received.add(key.recv_id, &here.key("recvId"))?;
             here.key("secret").password(key.secret.expose())?;
         }
         Ok(())
@@ -445,8 +447,9 @@ impl Policy {
         let mut names = Seen::new("give each statement of a policy its own name");
         for (index, statement) in self.statements.iter().enumerate() {
             let at = at.key("statements").index(index);
-            at.key("name").name(&statement.name)?;
-            names.add(&statement.name, &at.key("name"))?;
+            let name = at.key("name");
+            name.name(&statement.name)?;
+            names.add(statement.name.as_str(), &name)?;
             for (index, prefix) in statement.prefixes.iter().enumerate() {
                 prefix.check(&at.key("prefixes").index(index))?;
             }
@@ -510,48 +513,104 @@ fn needs_scope(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-/// Values that must differ, with the place where each stood first.
-struct Seen {
-    first: HashMap<String, String>,
+/// Values of one field that must differ, with the place where each stood first: the indexes in its path. Its names are the
+/// same for all of them.
+struct Seen<V> {
+    first: HashMap<V, Indexes>,
     advice: &'static str,
 }
 
-impl Seen {
+impl<V: fmt::Display + Eq + Hash> Seen<V> {
     fn new(advice: &'static str) -> Self {
         Self { first: HashMap::new(), advice }
     }
 
-    fn add(&mut self, value: &str, at: &Path) -> Result<(), InvalidIntent> {
-        match self.first.insert(value.to_owned(), at.to_string()) {
-            Some(first) => {
-                at.fail(Problem::Duplicate { value: value.to_owned(), first, advice: self.advice })
+    fn add(&mut self, value: V, at: &Path) -> Result<(), InvalidIntent> {
+        match self.first.entry(value) {
+            Entry::Vacant(place) => {
+                place.insert(at.indexes());
+                Ok(())
             }
-            None => Ok(()),
+            Entry::Occupied(first) => at.fail(Problem::Duplicate {
+                value: first.key().to_string(),
+                first: at.with_indexes(*first.get()).to_string(),
+                advice: self.advice,
+            }),
         }
     }
 }
 
-/// Where in the intent we are, in the author's spelling.
-#[derive(Clone)]
-struct Path(String);
+/// Where in the intent we are. Written out, in the author's spelling, only when something is wrong there: an intent of
+/// ten thousand services has a few hundred thousand places.
+#[derive(Clone, Copy)]
+struct Path {
+    steps: [Step; DEEPEST],
+    depth: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    Key(&'static str),
+    Index(usize),
+}
+
+/// The indexes of a path, from the left.
+type Indexes = [usize; 4];
+
+/// `instances[0].peers[0].export.statements[0].set.addCommunities[0]` has ten.
+const DEEPEST: usize = 10;
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        for (position, step) in self.steps.iter().take(self.depth).enumerate() {
+            match step {
+                Step::Key(name) if position == 0 => f.write_str(name)?,
+                Step::Key(name) => write!(f, ".{name}")?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
     }
 }
 
 impl Path {
-    fn key(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+    const ROOT: Self = Self { steps: [Step::Index(0); DEEPEST], depth: 0 };
+
+    fn key(&self, name: &'static str) -> Self {
+        self.then(Step::Key(name))
     }
 
     fn index(&self, index: usize) -> Self {
-        Self(format!("{}[{index}]", self.0))
+        self.then(Step::Index(index))
+    }
+
+    fn then(mut self, step: Step) -> Self {
+        debug_assert!(self.depth < DEEPEST, "below {self}");
+        if let Some(place) = self.steps.get_mut(self.depth) {
+            *place = step;
+            self.depth += 1;
+        }
+        self
+    }
+
+    fn indexes(&self) -> Indexes {
+        let mut indexes = Indexes::default();
+        let ours = self.steps.iter().take(self.depth).filter_map(|step| match step {
+            Step::Index(index) => Some(*index),
+            Step::Key(_) => None,
+        });
+        indexes.iter_mut().zip(ours).for_each(|(place, index)| *place = index);
+        indexes
+    }
+
+    fn with_indexes(mut self, indexes: Indexes) -> Self {
+        let ours = self.steps.iter_mut().filter(|step| matches!(step, Step::Index(_)));
+        ours.zip(indexes).for_each(|(step, index)| *step = Step::Index(index));
+        self
     }
 
     fn fail(&self, problem: Problem) -> Result<(), InvalidIntent> {
-        Err(InvalidIntent { field: self.0.clone(), problem })
+        Err(InvalidIntent { field: self.to_string(), problem })
     }
 
     fn within(&self, value: u64, low: u64, high: u64) -> Result<(), InvalidIntent> {

@@ -389,7 +389,7 @@ fn peace(world: &mut World, plain: bool) -> Result<(), Failure> {
 fn may_dispute(world: &World) -> bool {
     let peers = world.nodes.iter().flat_map(|node| &node.settings.peers);
     let statements =
-        peers.flat_map(|peer| [&peer.import, &peer.export]).flatten().flat_map(|policy| &policy.statements);
+        peers.flat_map(|peer| [&peer.import, &peer.export]).flatten().flat_map(|policy| &*policy.statements);
     statements.map(|statement| &statement.set).any(|set| set.local_preference.is_some() || set.med.is_some())
 }
 

@@ -55,7 +55,9 @@ pub fn resolve(instance: &intent::Instance, hostname: Option<&str>) -> Result<In
     if let Some(seconds) = instance.graceful_restart.and_then(|restart| restart.selection_deferral_seconds) {
         settings.selection_deferral = Duration::from_secs(seconds.into());
     }
-    settings.peers = instance.peers.iter().map(peer).collect::<Result<_, _>>()?;
+    let mut known = Known::default();
+    settings.peers = instance.peers.iter().map(|one| peer(one, &mut known)).collect::<Result<_, _>>()?;
+    let dynamic = |one| dynamic(one, &mut known);
     settings.dynamic = instance.dynamic_peers.iter().map(dynamic).collect::<Result<_, _>>()?;
     let ranges = settings.dynamic.iter_mut().map(|dynamic| &mut dynamic.template);
     for peer in settings.peers.iter_mut().chain(ranges) {
@@ -74,8 +76,15 @@ fn listen(instance: &intent::Instance) -> Vec<SocketAddr> {
     instance.listen_addresses.iter().map(|address| SocketAddr::new(*address, port)).collect()
 }
 
-fn dynamic(dynamic: &intent::DynamicPeers) -> Result<DynamicPeers, ResolveError> {
-    let mut template = peer(&dynamic.peer)?;
+/// Statements that were resolved before. Equal ones are resolved once and shared, and so are all comparisons of them.
+#[derive(Default)]
+struct Known<'i>(Vec<(&'i [intent::Statement], Arc<[policy::Statement]>)>);
+
+fn dynamic<'i>(
+    dynamic: &'i intent::DynamicPeers,
+    known: &mut Known<'i>,
+) -> Result<DynamicPeers, ResolveError> {
+    let mut template = peer(&dynamic.peer, known)?;
     template.remote_asns = Arc::from(dynamic.peer_asns.as_slice());
     Ok(DynamicPeers {
         name: Arc::clone(&template.name),
@@ -85,7 +94,7 @@ fn dynamic(dynamic: &intent::DynamicPeers) -> Result<DynamicPeers, ResolveError>
     })
 }
 
-fn peer(peer: &intent::Peer) -> Result<PeerConfig, ResolveError> {
+fn peer<'i>(peer: &'i intent::Peer, known: &mut Known<'i>) -> Result<PeerConfig, ResolveError> {
     let mut config = PeerConfig::new(peer.name.as_str(), peer.address, peer.peer_asn.filter(|asn| *asn != 0));
     config.group = peer.group.as_deref().map(Arc::from);
     config.port = peer.port;
@@ -111,8 +120,8 @@ fn peer(peer: &intent::Peer) -> Result<PeerConfig, ResolveError> {
     });
     config.families = families(&peer.families);
     config.add_path = peer.add_path.as_ref().map(add_path).unwrap_or_default();
-    config.import = peer.import.as_ref().map(policy).transpose()?.map(Arc::new);
-    config.export = peer.export.as_ref().map(policy).transpose()?.map(Arc::new);
+    config.import = peer.import.as_ref().map(|one| policy(one, known)).transpose()?.map(Arc::new);
+    config.export = peer.export.as_ref().map(|one| policy(one, known)).transpose()?.map(Arc::new);
     config.max_prefixes = peer.max_prefixes.map(|max| max_prefixes(max.rules()));
     config.route_reflector_client = peer.route_reflector_client;
     config.role = peer.role.map(role);
@@ -194,12 +203,18 @@ fn route(route: &intent::Route) -> Result<OriginatedRoute, ResolveError> {
     })
 }
 
-fn policy(policy: &intent::Policy) -> Result<policy::Policy, ResolveError> {
-    Ok(policy::Policy {
-        name: Arc::from(policy.name.as_str()),
-        default_action: verdict(policy.default_action),
-        statements: policy.statements.iter().map(statement).collect::<Result<_, _>>()?,
-    })
+fn policy<'i>(policy: &'i intent::Policy, known: &mut Known<'i>) -> Result<policy::Policy, ResolveError> {
+    let written = policy.statements.as_slice();
+    let statements = match known.0.iter().find(|(other, _)| *other == written) {
+        Some((_, statements)) => Arc::clone(statements),
+        None => {
+            let statements: Arc<[_]> = written.iter().map(statement).collect::<Result<_, _>>()?;
+            known.0.push((written, Arc::clone(&statements)));
+            statements
+        }
+    };
+    let default_action = verdict(policy.default_action);
+    Ok(policy::Policy { name: Arc::from(policy.name.as_str()), default_action, statements })
 }
 
 fn statement(statement: &intent::Statement) -> Result<policy::Statement, ResolveError> {

@@ -6,13 +6,14 @@
 //! Invariant: merging valid intents gives a valid intent. A peer or route that would break a rule in the company of
 //! others is left out and reported. An instance that one owner alone describes is that owner's own, not a copy.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use rutter_api::control::{Conflict, ConflictKind};
-use rutter_api::intent::{Instance, Peer, Policy, Route, Timers};
+use rutter_api::intent::{Instance, Peer, Policy, Route, Statement, Timers};
 
 use crate::intents::Owner;
 
@@ -48,7 +49,10 @@ struct Draft<'a> {
     owner: &'a Owner,
     /// The first owner's instance, as long as there is no other: its routes are not in `merged` yet.
     only: Option<&'a Arc<Instance>>,
+    /// All but the peers.
     merged: Instance,
+    /// Copied as soon as they are no longer as one owner has them.
+    peers: Vec<Cow<'a, Peer>>,
     peer_owners: Vec<&'a Owner>,
     route_owners: Vec<&'a Owner>,
     /// Owners after the first, for conflicts found at the end.
@@ -135,38 +139,46 @@ impl<'a> Draft<'a> {
             ..**instance
         };
         let only = Some(instance);
-        Self { owner, only, merged, peer_owners: Vec::new(), route_owners: Vec::new(), last_owner: owner }
+        let (peers, peer_owners, route_owners) = (Vec::new(), Vec::new(), Vec::new());
+        Self { owner, only, merged, peers, peer_owners, route_owners, last_owner: owner }
     }
 
     fn into_instance(mut self) -> Arc<Instance> {
-        let Some(only) = self.only else { return Arc::new(self.merged) };
+        let own = |peers: Vec<Cow<'a, Peer>>| peers.into_iter().map(Cow::into_owned).collect();
+        let Some(only) = self.only else {
+            self.merged.peers = own(self.peers);
+            return Arc::new(self.merged);
+        };
         let listener = |instance: &Instance| (instance.listen_port, instance.listen_addresses.len());
         // All that being merged can take from the only owner: the listener, and with it passive peers.
-        if listener(&self.merged) == listener(only) && self.merged.peers.len() == only.peers.len() {
+        if listener(&self.merged) == listener(only) && self.peers.len() == only.peers.len() {
             return Arc::clone(only);
         }
+        self.merged.peers = own(self.peers);
         self.merged.routes.clone_from(&only.routes);
         Arc::new(self.merged)
     }
 
-    fn add_peer(&mut self, owner: &'a Owner, peer: &Peer, conflicts: &mut Vec<Conflict>) {
-        if let Some(index) = self.merged.peers.iter().position(|other| other.name == peer.name) {
+    fn add_peer(&mut self, owner: &'a Owner, peer: &'a Peer, conflicts: &mut Vec<Conflict>) {
+        if let Some(index) = self.peers.iter().position(|other| other.name == peer.name) {
             let winner = self.peer_owners[index];
             let mut differences = Differences::new(&self.merged.name, Some(&peer.name), winner, owner);
-            compare_peers(&mut differences, &self.merged.peers[index], peer);
-            add_export(&mut differences, &mut self.merged.peers[index].export, peer.export.as_ref());
+            compare_peers(&mut differences, &self.peers[index], peer);
+            if let Some(more) = &peer.export {
+                add_export(&mut differences, &mut self.peers[index].to_mut().export, more);
+            }
             conflicts.append(&mut differences.found);
             return;
         }
         let key = session_key(peer);
-        if let Some(index) = self.merged.peers.iter().position(|other| session_key(other) == key) {
+        if let Some(index) = self.peers.iter().position(|other| session_key(other) == key) {
             let mut differences =
                 Differences::new(&self.merged.name, Some(&peer.name), self.peer_owners[index], owner);
             differences.report(ConflictKind::PeerAddressTaken, "address");
             conflicts.append(&mut differences.found);
             return;
         }
-        self.merged.peers.push(peer.clone());
+        self.peers.push(Cow::Borrowed(peer));
         self.peer_owners.push(owner);
     }
 
@@ -199,7 +211,7 @@ impl<'a> Draft<'a> {
 
     /// Leaves out peers that are valid in their own intent but not in the merged instance.
     fn drop_misfits(&mut self, conflicts: &mut Vec<Conflict>) {
-        let Self { owner, merged, peer_owners, last_owner, .. } = self;
+        let Self { owner, merged, peers, peer_owners, last_owner, .. } = self;
         let (listens, local_asn) = (merged.listen_port.is_some(), merged.local_asn);
         if !listens && !merged.dynamic_peers.is_empty() {
             merged.dynamic_peers.clear();
@@ -215,7 +227,7 @@ impl<'a> Draft<'a> {
             .flat_map(|dynamic| dynamic.ranges.clone())
             .collect();
         let mut kept = Vec::new();
-        for (peer, peer_owner) in merged.peers.drain(..).zip(peer_owners.drain(..)) {
+        for (peer, peer_owner) in peers.drain(..).zip(peer_owners.drain(..)) {
             let external = peer.peer_asn.is_some_and(|asn| asn != 0 && asn != local_asn);
             let field = if peer.passive && !listens {
                 Some("passive")
@@ -238,7 +250,7 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        merged.peers = kept;
+        *peers = kept;
     }
 }
 
@@ -346,26 +358,23 @@ fn compare_peers(differences: &mut Differences<'_>, winner: &Peer, loser: &Peer)
 }
 
 /// Statements add up in the order of owners; an owner without an export policy adds none.
-fn add_export(differences: &mut Differences<'_>, merged: &mut Option<Policy>, more: Option<&Policy>) {
-    match (merged.as_mut(), more) {
-        (_, None) => {}
-        (None, Some(more)) => *merged = Some(more.clone()),
-        (Some(merged), Some(more)) => {
-            differences.check(
-                "export.defaultAction",
-                &Some(merged.default_action),
-                &Some(more.default_action),
-                &None,
-            );
-            let new: Vec<_> = more
-                .statements
-                .iter()
-                .filter(|statement| !merged.statements.contains(statement))
-                .cloned()
-                .collect();
-            merged.statements.extend(new);
-        }
+fn add_export(differences: &mut Differences<'_>, merged: &mut Option<Policy>, more: &Policy) {
+    let Some(merged) = merged else {
+        *merged = Some(more.clone());
+        return;
+    };
+    let (winner, loser) = (Some(merged.default_action), Some(more.default_action));
+    differences.check("export.defaultAction", &winner, &loser, &None);
+    // Within one policy names are unique, between owners they need not be.
+    let mut known = HashMap::<&str, Vec<&Statement>>::new();
+    for statement in &merged.statements {
+        known.entry(&statement.name).or_default().push(statement);
     }
+    let is_new = |statement: &&Statement| {
+        known.get(statement.name.as_str()).is_none_or(|others| !others.contains(statement))
+    };
+    let new: Vec<Statement> = more.statements.iter().filter(is_new).cloned().collect();
+    merged.statements.extend(new);
 }
 
 /// What tells two sessions apart.

@@ -31,20 +31,26 @@ struct Held {
 }
 
 impl IntentStore {
-    /// Replaces what an owner wants and restarts its hold time.
-    pub fn put(&mut self, owner: Owner, intent: Intent, now: Instant) {
-        let Intent { hold_seconds, instances } = intent;
-        let left = hold_seconds.map(|seconds| Duration::from_secs(seconds.into()));
-        self.hold(owner, Intent { hold_seconds, instances }, left, now);
+    /// Replaces what an owner wants and restarts its hold time. Gives back the instances as they are held.
+    pub fn put(&mut self, owner: Owner, intent: Intent, now: Instant) -> &[Arc<Instance>] {
+        let left = intent.hold_seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        self.hold(owner, intent, left, now)
     }
 
     /// Takes an intent over from a bgpd before, with what is left of its hold time.
-    pub fn hold(&mut self, owner: Owner, intent: Intent, left: Option<Duration>, now: Instant) {
+    pub fn hold(
+        &mut self,
+        owner: Owner,
+        intent: Intent,
+        left: Option<Duration>,
+        now: Instant,
+    ) -> &[Arc<Instance>] {
         let Intent { hold_seconds, instances } = intent;
         let instances = instances.into_iter().map(Arc::new).collect();
         // A hold time beyond the clock's range never ends.
         let expires = left.and_then(|left| now.checked_add(left));
-        self.owners.insert(owner, Held { hold_seconds, instances, put_at: now, expires });
+        let held = Held { hold_seconds, instances, put_at: now, expires };
+        &self.owners.entry(owner).insert_entry(held).into_mut().instances
     }
 
     /// What all owners want, for the process that takes over.

@@ -46,11 +46,12 @@ fn of_peer(before: &Instance, after: &Instance, change: &ConfigChange) -> Change
     let describe = |costs: &[(ConfigField, Cost)]| {
         let old = before.peers.iter().find(|peer| peer.name == name);
         let new = after.peers.iter().find(|peer| peer.name == name);
-        // An intent is always representable as JSON; if not, the field's name is enough.
+        // An intent is always representable as JSON; if not, the field's name is enough. Policies may be long, and most
+        // often it is they alone that change.
         let value = |peer| serde_json::to_value(peer).unwrap_or_default();
-        let (old, new) = (value(old), value(new));
+        let values = std::cell::LazyCell::new(|| (value(old), value(new)));
         let words = |(field, cost): &(ConfigField, Cost)| {
-            let what = of_field(*field, before, after, &old, &new);
+            let what = of_field(*field, before, after, || &values);
             if *cost == Cost::NextSession { format!("{what} from the next session on") } else { what }
         };
         costs.iter().map(words).collect::<Vec<_>>().join(", ")
@@ -79,7 +80,12 @@ fn of_peer(before: &Instance, after: &Instance, change: &ConfigChange) -> Change
 }
 
 /// `timers.holdSeconds 90 -> 9`, or only the name where the values are secret or long.
-fn of_field(field: ConfigField, before: &Instance, after: &Instance, old: &Value, new: &Value) -> String {
+fn of_field<'v>(
+    field: ConfigField,
+    before: &Instance,
+    after: &Instance,
+    values: impl FnOnce() -> &'v (Value, Value),
+) -> String {
     let label = field.label();
     match field {
         ConfigField::LocalAsn => format!("{label} {} -> {}", before.local_asn, after.local_asn),
@@ -91,6 +97,7 @@ fn of_field(field: ConfigField, before: &Instance, after: &Instance, old: &Value
         _ => {
             let pointer = format!("/{}", label.replace('.', "/"));
             let show = |value: &Value| value.pointer(&pointer).map_or_else(|| "none".to_owned(), plain);
+            let (old, new) = values();
             let (old, new) = (show(old), show(new));
             // Defaults are not written, so both may look the same.
             if old == new { label.to_owned() } else { format!("{label} {old} -> {new}") }
@@ -109,6 +116,7 @@ fn of_routes(before: &[Route], after: &[Route]) -> String {
     fn index(routes: &[Route]) -> BTreeMap<IpNet, &Route> {
         routes.iter().map(|route| (route.prefix, route)).collect()
     }
+    let (before, after) = without_equal_ends(before, after);
     let (before, after) = (index(before), index(after));
     let added = after.keys().filter(|prefix| !before.contains_key(*prefix)).count();
     let withdrawn = before.keys().filter(|prefix| !after.contains_key(*prefix)).count();
@@ -118,6 +126,21 @@ fn of_routes(before: &[Route], after: &[Route]) -> String {
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     if parts.is_empty() { "in another order".to_owned() } else { parts.join(", ") }
+}
+
+/// Both without what they have in common at the beginning and at the end: of ten thousand routes most often one is another.
+fn without_equal_ends<'r, T: PartialEq>(mut before: &'r [T], mut after: &'r [T]) -> (&'r [T], &'r [T]) {
+    while let ([first, rest @ ..], [other, others @ ..]) = (before, after)
+        && first == other
+    {
+        (before, after) = (rest, others);
+    }
+    while let ([rest @ .., last], [others @ .., other]) = (before, after)
+        && last == other
+    {
+        (before, after) = (rest, others);
+    }
+    (before, after)
 }
 
 #[cfg(test)]

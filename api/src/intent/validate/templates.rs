@@ -15,7 +15,7 @@ impl Instance {
         for (index, group) in self.peer_groups.iter().enumerate() {
             let at = at.key("peerGroups").index(index);
             at.key("name").name(&group.peer.name)?;
-            names.add(&group.peer.name, &at.key("name"))?;
+            names.add(group.peer.name.as_str(), &at.key("name"))?;
             if group.peer.group.is_some() {
                 let why = "groups do not take over from groups".to_owned();
                 return at.key("group").fail(Problem::Contradicts { other: "name", why });
@@ -29,7 +29,7 @@ impl Instance {
         for (index, dynamic) in self.dynamic_peers.iter().enumerate() {
             let at = at.key("dynamicPeers").index(index);
             at.key("name").name(&dynamic.peer.name)?;
-            names.add(&dynamic.peer.name, &at.key("name"))?;
+            names.add(dynamic.peer.name.as_str(), &at.key("name"))?;
             self.check_group(&dynamic.peer, &at)?;
             self.check_dynamic(dynamic, &at, &mut ranges)?;
         }
@@ -48,7 +48,7 @@ impl Instance {
         &self,
         dynamic: &DynamicPeers,
         at: &Path,
-        ranges: &mut Seen,
+        ranges: &mut Seen<IpNet>,
     ) -> Result<(), InvalidIntent> {
         if self.listen_port.is_none() {
             let why = "dynamic neighbours can only be accepted, and this instance does not listen";
@@ -60,7 +60,7 @@ impl Instance {
         for (index, range) in dynamic.ranges.iter().enumerate() {
             let here = at.key("ranges").index(index);
             here.network(*range)?;
-            ranges.add(&range.to_string(), &here)?;
+            ranges.add(*range, &here)?;
             self.check_keys(dynamic, *range, &here)?;
         }
         at.key("limit").within(dynamic.limit.into(), 1, 100_000)?;

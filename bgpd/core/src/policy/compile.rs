@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bgp_wire::Family;
+use ipnet::IpNet;
 
 use super::sets::PrefixIndex;
 use super::{Policy, Statement};
@@ -52,6 +53,29 @@ impl CompiledPolicy {
                 && self.policy.statements == policy.statements
     }
 
+    /// The only prefixes of which this policy may decide a route in another way than `other` does; none, if it may be any.
+    ///
+    /// A service that comes or goes is one statement more or less among thousands. What stands before and behind it is the
+    /// same in both, so a route that it does not match meets the same statement as before.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<Vec<IpNet>> {
+        let (policy, other) = (&self.policy, &other.policy);
+        if policy.default_action != other.default_action {
+            return None;
+        }
+        let (ours, theirs) = without_equal_ends(&policy.statements, &other.statements);
+        let mut prefixes = Vec::new();
+        for statement in ours.iter().chain(theirs) {
+            if statement.prefixes.is_empty() || prefixes.len() > MOST_DIFFERENT {
+                return None;
+            }
+            for matched in &statement.prefixes {
+                prefixes.push(matched.only()?);
+            }
+        }
+        Some(prefixes)
+    }
+
     /// The statement with this number, as [`super::Outcome::statement`] gives it.
     #[must_use]
     pub fn statement(&self, number: u32) -> Option<&Statement> {
@@ -69,6 +93,27 @@ impl CompiledPolicy {
     }
 }
 
+/// So many prefixes are looked for one by one. More, and walking over the table is as good.
+const MOST_DIFFERENT: usize = 1_024;
+
+/// Both without what they have in common at the beginning and at the end.
+fn without_equal_ends<'s>(
+    mut ours: &'s [Statement],
+    mut theirs: &'s [Statement],
+) -> (&'s [Statement], &'s [Statement]) {
+    while let (Some((one, rest)), Some((other, others))) = (ours.split_first(), theirs.split_first())
+        && one == other
+    {
+        (ours, theirs) = (rest, others);
+    }
+    while let (Some((one, rest)), Some((other, others))) = (ours.split_last(), theirs.split_last())
+        && one == other
+    {
+        (ours, theirs) = (rest, others);
+    }
+    (ours, theirs)
+}
+
 impl PartialEq for CompiledPolicy {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.policy, &other.policy) || self.policy == other.policy
@@ -80,7 +125,7 @@ impl Eq for CompiledPolicy {}
 impl FamilyIndex {
     fn new(policy: &Policy, family: Family) -> Self {
         let mut index = Self { prefix_blind: true, ..Self::default() };
-        for (number, statement) in (0_u32..).zip(&policy.statements) {
+        for (number, statement) in (0_u32..).zip(&*policy.statements) {
             if !statement.families.is_empty() && !statement.families.contains(&family) {
                 continue;
             }

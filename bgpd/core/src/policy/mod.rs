@@ -24,8 +24,8 @@ pub struct Policy {
     pub name: Arc<str>,
     /// What happens to a route that no statement matches.
     pub default_action: Verdict,
-    /// The statements, in order of evaluation.
-    pub statements: Vec<Statement>,
+    /// The statements, in order of evaluation. Peers may share them: a node's peers are often told the same.
+    pub statements: Arc<[Statement]>,
 }
 
 /// One statement: all conditions must hold; an empty condition always holds.
@@ -73,6 +73,13 @@ impl PrefixMatch {
         let own = prefix.prefix_len();
         let min_length = min_length.map_or(own, |length| length.max(own));
         Self { prefix, min_length, max_length: max_length.unwrap_or(min_length) }
+    }
+
+    /// The prefix that matches, if only one does.
+    #[must_use]
+    pub fn only(&self) -> Option<IpNet> {
+        let own = self.prefix.prefix_len();
+        ((self.min_length, self.max_length) == (own, own)).then_some(self.prefix)
     }
 
     /// Whether a route's prefix matches.

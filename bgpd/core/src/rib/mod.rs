@@ -205,22 +205,25 @@ impl Rib {
 
     /// Replaces the routes that the speaker originates. Only differences count. Of several routes with one prefix the
     /// first counts.
-    pub fn set_local_routes(&mut self, routes: Vec<OriginatedRoute>, now: Time) {
-        let mut wanted = BTreeMap::new();
-        for route in routes {
-            wanted.entry(route.prefix.trunc()).or_insert(route);
-        }
-        let before = std::mem::take(&mut self.local);
+    pub fn set_local_routes(&mut self, mut routes: Vec<OriginatedRoute>, now: Time) {
+        // Most often in order already, and all but one as before.
+        routes.sort_by_key(|route| route.prefix.trunc());
+        routes.dedup_by_key(|route| route.prefix.trunc());
+        let is_wanted =
+            |prefix: &IpNet| routes.binary_search_by_key(prefix, |route| route.prefix.trunc()).is_ok();
+        let gone: Vec<IpNet> = self.local.keys().filter(|prefix| !is_wanted(prefix)).copied().collect();
         let judges = Judges { config: &self.config, peers: &self.peers, next_hops: &self.next_hops };
-        for prefix in before.keys().filter(|prefix| !wanted.contains_key(prefix)) {
-            let family = family_mut(&mut self.families, Family::of(prefix));
-            family.remove(judges, &mut self.interner, prefix, (LOCAL, 0));
+        for prefix in gone {
+            let family = family_mut(&mut self.families, Family::of(&prefix));
+            family.remove(judges, &mut self.interner, &prefix, (LOCAL, 0));
+            self.local.remove(&prefix);
         }
-        for (prefix, route) in &wanted {
-            if before.get(prefix) == Some(route) {
+        for route in routes {
+            let prefix = route.prefix.trunc();
+            if self.local.get(&prefix) == Some(&route) {
                 continue;
             }
-            let attributes = self.interner.intern_owned(attributes_of(route));
+            let attributes = self.interner.intern_owned(attributes_of(&route));
             let arrival = Arrival {
                 peer: LOCAL,
                 path_id: 0,
@@ -229,15 +232,15 @@ impl Rib {
                 standing: Standing::Eligible,
                 at: seconds(now),
             };
-            family_mut(&mut self.families, Family::of(prefix)).insert(
+            family_mut(&mut self.families, Family::of(&prefix)).insert(
                 judges,
                 &mut self.interner,
-                prefix,
+                &prefix,
                 arrival,
             );
             self.interner.release(attributes);
+            self.local.insert(prefix, route);
         }
-        self.local = wanted;
     }
 
     /// Prefixes of a peer that take part in the decision and are not stale.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bgp_wire::NextHop;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
+use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use crate::PeerId;
@@ -73,6 +74,10 @@ impl Rib {
         };
         let same_import = same(&state.import, &compiled_import);
         let same_export = same(&state.export, &compiled_export);
+        let touched = match (&state.export, &compiled_export) {
+            (Some(before), Some(after)) if !same_export => after.difference(before),
+            _ => None,
+        };
         state.params.import = import;
         state.params.export = export;
         state.import = compiled_import;
@@ -81,7 +86,7 @@ impl Rib {
             self.import_again(|path| path.peer == peer);
         }
         if !same_export {
-            self.export_again(peer, now);
+            self.export_again(peer, touched.as_deref(), now);
         }
         self.policies.retain(|policy| policy.strong_count() > 0);
     }
@@ -90,7 +95,7 @@ impl Rib {
     pub fn set_paths_sent(&mut self, peer: PeerId, paths_sent: Option<PathsSent>, now: Time) {
         if let Some(state) = self.peers.get_mut(&peer) {
             state.params.paths_sent = paths_sent;
-            self.export_again(peer, now);
+            self.export_again(peer, None, now);
         }
     }
 
@@ -98,7 +103,7 @@ impl Rib {
     pub fn set_long_lived(&mut self, peer: PeerId, long_lived: LongLived, now: Time) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         if std::mem::replace(&mut state.params.long_lived, long_lived) != long_lived {
-            self.export_again(peer, now);
+            self.export_again(peer, None, now);
         }
     }
 
@@ -112,12 +117,13 @@ impl Rib {
             self.import_again(|path| path.peer == peer);
         }
         if drains {
-            self.export_again(peer, now);
+            self.export_again(peer, None, now);
         }
     }
 
-    /// Something that decides what a peer is sent changed: it is sent the differences.
-    fn export_again(&mut self, peer: PeerId, now: Time) {
+    /// Something that decides what a peer is sent changed: it is sent the differences. With `touched`, only the export of
+    /// these prefixes may be another one now.
+    fn export_again(&mut self, peer: PeerId, touched: Option<&[IpNet]>, now: Time) {
         let Some(state) = self.peers.get(&peer) else { return };
         for family in &mut self.families {
             let key = GroupKey::new(state, family.family);
@@ -129,7 +135,7 @@ impl Rib {
                 config: &self.config,
                 now,
             };
-            family.groups.change_key(&mut env, peer, key);
+            family.groups.change_key(&mut env, peer, key, touched);
         }
     }
 

@@ -27,6 +27,7 @@ fn statement(name: &str, prefixes: Vec<PrefixMatch>, action: Verdict) -> Stateme
 }
 
 fn compile(default_action: Verdict, statements: Vec<Statement>) -> CompiledPolicy {
+    let statements = statements.into();
     CompiledPolicy::new(Arc::new(Policy { name: "test".into(), default_action, statements }))
 }
 
@@ -117,7 +118,7 @@ fn equal_policies_decide_alike_whatever_their_names() {
 /// Reads the statements one after the other.
 fn naive(policy: &Policy, route: Candidate<'_>) -> Outcome {
     let family = Family::of(route.prefix);
-    for (number, statement) in (0..).zip(&policy.statements) {
+    for (number, statement) in (0..).zip(&*policy.statements) {
         let family_holds = statement.families.is_empty() || statement.families.contains(&family);
         let prefix_holds = statement.prefixes.is_empty()
             || statement.prefixes.iter().any(|matched| {
@@ -213,5 +214,60 @@ proptest! {
         let policy = compile(default_action, statements);
         let route = Candidate { prefix: &prefix, attributes: &attributes, source };
         prop_assert_eq!(policy.evaluate(route), naive(policy.policy(), route));
+    }
+}
+
+/// What becomes of a route, whatever the number of the statement that says so.
+fn fate(policy: &CompiledPolicy, prefix: &str) -> (Verdict, Option<Actions>) {
+    let outcome = decide(policy, prefix);
+    (outcome.verdict, policy.actions(outcome).cloned())
+}
+
+#[test]
+fn two_policies_differ_in_the_prefixes_of_the_statements_that_differ() {
+    let prefixes = ["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24", "10.0.3.0/24", "10.0.4.0/24"];
+    let service = |prefix: &str, med: u32| {
+        let mut statement = statement("service", vec![PrefixMatch::exact(net(prefix))], Verdict::Accept);
+        statement.set.med = Some(med);
+        statement
+    };
+    let all: Vec<_> = prefixes.iter().map(|prefix| service(prefix, 1)).collect();
+    // One less, one more, one changed, two exchanged, a second one for a prefix before the first: whatever decides a
+    // route in another way is named.
+    let mut variants = vec![all.clone()];
+    for position in 0..all.len() {
+        let mut fewer = all.clone();
+        fewer.remove(position);
+        let mut changed = all.clone();
+        changed[position].set.med = Some(2);
+        let mut exchanged = all.clone();
+        exchanged.swap(position, (position + 2) % all.len());
+        let mut twice = all.clone();
+        twice.insert(position, service(prefixes[4], 3));
+        variants.extend([fewer, changed, exchanged, twice]);
+    }
+    let policies: Vec<_> =
+        variants.into_iter().map(|statements| compile(Verdict::Reject, statements)).collect();
+    for (one, other) in policies.iter().flat_map(|one| policies.iter().map(move |other| (one, other))) {
+        let difference = one.difference(other).expect("all statements name their prefix");
+        for prefix in prefixes {
+            let named = difference.contains(&net(prefix));
+            assert!(named || fate(one, prefix) == fate(other, prefix), "{prefix}");
+        }
+    }
+    assert_eq!(policies[0].difference(&policies[0]), Some(Vec::new()));
+    assert_eq!(policies[0].difference(&policies[1]), Some(vec![net(prefixes[0])]), "one less");
+}
+
+#[test]
+fn policies_that_differ_in_more_than_single_prefixes_may_differ_in_all() {
+    let range = PrefixMatch::new(net("10.0.0.0/8"), Some(24), None);
+    let some = compile(Verdict::Reject, vec![statement("one", vec![range], Verdict::Accept)]);
+    let any = compile(Verdict::Reject, vec![statement("any", Vec::new(), Verdict::Accept)]);
+    let none = compile(Verdict::Reject, Vec::new());
+    let open = compile(Verdict::Accept, Vec::new());
+    for (one, other) in [(&some, &none), (&none, &any), (&none, &open)] {
+        assert_eq!(one.difference(other), None);
+        assert_eq!(other.difference(one), None);
     }
 }

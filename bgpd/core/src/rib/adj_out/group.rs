@@ -152,8 +152,28 @@ impl Group {
         self.sweep = (table.end() > 0).then_some(Sweep { next: 0, end: table.end(), resend });
     }
 
+    /// The rules of export changed, for these prefixes alone or for all: they are looked at again.
+    pub(super) fn look_again(
+        &mut self,
+        table: &mut Table,
+        interner: &mut Interner,
+        touched: Option<&[IpNet]>,
+    ) {
+        let Some(touched) = touched else { return self.start_over(table, interner) };
+        self.unstage_all(interner);
+        for destination in touched.iter().filter_map(|prefix| table.find(prefix)).collect::<Vec<_>>() {
+            self.mark(table, destination);
+        }
+    }
+
     /// The rules of export changed: everything has to be looked at again, also what is staged already.
     pub(super) fn start_over(&mut self, table: &Table, interner: &mut Interner) {
+        self.unstage_all(interner);
+        self.sweep_all(table, false);
+    }
+
+    /// Whatever was decided by rules that no longer hold, and is not on the wire, is decided again.
+    fn unstage_all(&mut self, interner: &mut Interner) {
         self.memo.clear(interner);
         for key in self.buckets.clear().filter(|key| key.attributes.is_handle()) {
             interner.release(key.attributes);
@@ -167,7 +187,6 @@ impl Group {
         for slot in staged {
             self.unstage(slot);
         }
-        self.sweep_all(table, false);
     }
 
     /// Works until the log has one more message. False: there is nothing to send.

@@ -34,6 +34,7 @@ use bgp_wire::{Family, RefreshSubtype, RouteRefresh};
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use crate::PeerId;
@@ -130,13 +131,20 @@ impl Groups {
         }
     }
 
-    /// The export of a peer changed: it is sent the difference.
-    pub(super) fn change_key(&mut self, env: &mut Environment<'_>, peer: PeerId, key: GroupKey) {
+    /// The export of a peer changed: it is sent the difference. With `touched`, only that of these prefixes may be another
+    /// one now.
+    pub(super) fn change_key(
+        &mut self,
+        env: &mut Environment<'_>,
+        peer: PeerId,
+        key: GroupKey,
+        touched: Option<&[IpNet]>,
+    ) {
         let Some(position) = self.position_of(peer) else { return };
         let Some(group) = self.list.get_mut(position).filter(|group| group.key != key) else { return };
         if group.members.len() == 1 {
             group.key = key;
-            group.start_over(env.table, env.interner);
+            group.look_again(env.table, env.interner, touched);
             group.lineage = None;
             return;
         }
@@ -159,7 +167,7 @@ impl Groups {
         let id = self.new_id();
         let Some(group) = self.list.get(position) else { return };
         let mut group = group.split(env, id, key);
-        group.sweep_all(env.table, false);
+        group.look_again(env.table, env.interner, touched);
         self.settle(group, peer, member);
     }
 

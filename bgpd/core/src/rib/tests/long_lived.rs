@@ -138,7 +138,8 @@ fn a_policy_sees_the_mark_and_cannot_take_it_off() {
         action: Verdict::Accept,
         set: Actions { local_preference: Some(7), ..Actions::default() },
     };
-    let import = Policy { name: "test".into(), default_action: Verdict::Reject, statements: vec![statement] };
+    let import =
+        Policy { name: "test".into(), default_action: Verdict::Reject, statements: [statement].into() };
     lab.rib.set_policies(peer(1), Some(Arc::new(import)), None, lab.now);
     lab.check();
     let path = &lab.entry("10.1.0.0/16").paths[0];

@@ -94,7 +94,7 @@ fn policy(prefixes: &[&str], action: Verdict, set: Actions) -> Arc<Policy> {
     Arc::new(Policy {
         name: "test".into(),
         default_action: rest,
-        statements: vec![Statement {
+        statements: Arc::new([Statement {
             name: "some".into(),
             families: Vec::new(),
             prefixes: prefixes.iter().map(|prefix| PrefixMatch::exact(net(prefix))).collect(),
@@ -102,7 +102,7 @@ fn policy(prefixes: &[&str], action: Verdict, set: Actions) -> Arc<Policy> {
             sources: Vec::new(),
             action,
             set,
-        }],
+        }]),
     })
 }
 

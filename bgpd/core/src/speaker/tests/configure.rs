@@ -215,7 +215,7 @@ fn an_open_that_was_sent_is_what_counts() {
 }
 
 fn policy() -> Arc<Policy> {
-    Arc::new(Policy { name: "all".into(), default_action: Verdict::Accept, statements: Vec::new() })
+    Arc::new(Policy { name: "all".into(), default_action: Verdict::Accept, statements: Arc::default() })
 }
 
 #[test]
