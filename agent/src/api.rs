@@ -1,8 +1,11 @@
-//! The agent's own API, read only, over a Unix socket: `/v1/health` and `/v1/status`.
+//! The agent's own API, read only: `/v1/health` and `/v1/status`, over a Unix socket and, if asked for, over TCP.
+//!
+//! A new route is one line in [`router`] and a handler that takes `State<Arc<Api>>`. Whatever it needs is a field of [`Api`].
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,16 +16,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use rutter_api::control::ErrorBody;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use crate::pipeline::Outcome;
+use crate::source::Origin;
 use crate::status::{BgpdState, Published, Status};
 
 /// What the handlers look at.
 pub(crate) struct Api {
     pub(crate) node: String,
-    pub(crate) manifests: PathBuf,
+    pub(crate) origin: Origin,
     pub(crate) outcomes: watch::Receiver<Option<Arc<Outcome>>>,
     pub(crate) bgpd: Published<BgpdState>,
     pub(crate) started: Instant,
@@ -48,13 +52,20 @@ pub(crate) async fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Opens the TCP port. What is served there is readable for whoever reaches it.
+pub(crate) async fn listen_tcp(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; use --listen ADDR:PORT with an address of this machine")
+    })
+}
+
 /// The routes.
-pub(crate) fn router(api: Api) -> Router {
+pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/v1/health", get(health))
         .route("/v1/status", get(status))
         .fallback(unknown)
-        .with_state(Arc::new(api))
+        .with_state(api)
 }
 
 async fn health(State(api): State<Arc<Api>>) -> Response {
@@ -69,7 +80,7 @@ async fn health(State(api): State<Arc<Api>>) -> Response {
 
 async fn status(State(api): State<Arc<Api>>) -> Response {
     let outcome = api.outcomes.borrow().clone().unwrap_or_default();
-    let status = Status::new(&api.node, &api.manifests, &outcome, api.bgpd.read(Clone::clone));
+    let status = Status::new(&api.node, &api.origin, &outcome, api.bgpd.read(Clone::clone));
     // Findings are many and read by people: indented.
     match serde_json::to_vec_pretty(&status) {
         Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),

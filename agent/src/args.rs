@@ -1,30 +1,47 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
+use k8s_sync::cluster::Connect;
 use k8s_sync::{Ipam, Options};
 
 /// Keeps one node's bgpd doing what Cilium's BGP resources say.
 ///
-/// Reads Kubernetes objects from a directory of manifests (YAML or JSON, watched), computes what this node has to
-/// announce to whom, and hands that to bgpd as the intent of owner `kubernetes`. When the agent stops or dies, bgpd goes
-/// on with the last intent.
+/// Reads Kubernetes objects from the API server, or from a directory of manifests (YAML or JSON, watched), computes what
+/// this node has to announce to whom, and hands that to bgpd as the intent of owner `kubernetes`. When the agent stops or
+/// dies, or the API server is away, bgpd goes on with the last intent.
+///
+/// Without --manifests the API server is found through --kubeconfig, else the service account of the pod, else $KUBECONFIG,
+/// else ~/.kube/config.
 #[derive(Debug, Parser)]
 #[command(name = "rutter-agent", version)]
 pub(crate) struct Args {
     /// Name of the node this runs on, as its Node object has it.
     #[arg(long, value_name = "NAME")]
     pub(crate) node: String,
-    /// Directory of manifests. Changes take effect within a second.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) manifests: PathBuf,
+    /// Directory of manifests instead of an API server. Changes take effect within a second.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["kubeconfig", "context"])]
+    pub(crate) manifests: Option<PathBuf>,
+    /// The kubeconfig file that says where the API server is.
+    #[arg(long, value_name = "PATH")]
+    kubeconfig: Option<PathBuf>,
+    /// The context in the kubeconfig. Absent: its current one.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
     /// Socket of bgpd.
     #[arg(long, value_name = "PATH", default_value = rutter_api::client::DEFAULT_SOCKET)]
     pub(crate) bgpd_socket: PathBuf,
     /// Socket for the agent's own API (/v1/health, /v1/status).
     #[arg(long, value_name = "PATH", default_value = "/run/rutter/agent.sock")]
     pub(crate) socket: PathBuf,
+    /// Serve the agent's own API over TCP too, readable for whoever reaches the port. Off unless given.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Whether the state of the sessions is written into the status of the node's CiliumBGPNodeConfig.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub(crate) enable_bgp_control_plane_status_report: bool,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
@@ -66,6 +83,11 @@ pub(crate) enum LogFormat {
 }
 
 impl Args {
+    /// Where the API server is.
+    pub(crate) fn connect(&self) -> Connect {
+        Connect { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
+    }
+
     /// The options of translation.
     pub(crate) fn options(&self) -> Options {
         let namespace = &self.bgp_secrets_namespace;

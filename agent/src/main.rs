@@ -1,14 +1,19 @@
 //! rutter-agent: one per node. Watches Kubernetes objects and keeps bgpd's intent.
 //!
-//! One thread reads the manifests and translates ([`watch`], [`pipeline`]); one task talks to bgpd ([`push`]); one
-//! serves the status ([`api`]); one follows this machine's links and routes ([`network`]). They share finished values only.
+//! The objects come from the API server or from manifests ([`source`]); what they lead to is computed whenever they may
+//! have changed ([`follow`], [`watch`], [`pipeline`]). One task talks to bgpd ([`push`]); one writes the sessions' state
+//! into the node configuration ([`node_status`]); one serves the status ([`api`]); one follows this machine's links and
+//! routes ([`network`]). They share finished values only.
 
 mod api;
 mod args;
+mod follow;
 mod journal;
 mod network;
+mod node_status;
 mod pipeline;
 mod push;
+mod source;
 mod status;
 mod watch;
 
@@ -18,18 +23,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use axum::Router;
 use clap::Parser as _;
-use jiff::Timestamp;
-use k8s_sync::network::Network;
-use k8s_sync::report::Report;
+use k8s_sync::cluster::{Cluster, Reflection, Scope};
 use rutter_api::client::Client;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch::Sender;
 use tracing_subscriber::EnvFilter;
 
+use crate::api::Api;
 use crate::args::{Args, LogFormat};
-use crate::pipeline::{Outcome, Pipeline};
+use crate::node_status::NodeStatus;
+use crate::pipeline::Pipeline;
 use crate::push::Pusher;
+use crate::source::{Origin, Source};
 use crate::status::Published;
 use crate::watch::DirectoryWatch;
 
@@ -44,24 +51,50 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
     let listener = api::listen(&args.socket).await?;
+    let tcp = match args.listen {
+        Some(address) => Some(api::listen_tcp(address).await?),
+        None => None,
+    };
+    let origin = origin(&args).await?;
     let (sender, outcomes) = tokio::sync::watch::channel(None);
     let network = network::follow().await;
-    let pipeline = Pipeline::new(&args.manifests, &args.node, args.options(), network.clone());
-    let watch = DirectoryWatch::new(&args.manifests);
-    tokio::spawn(wake(network, watch.waker()));
-    std::thread::Builder::new()
-        .name("manifests".to_owned())
-        .spawn(move || follow(pipeline, watch, &sender))
-        .context("cannot start the thread that reads the manifests")?;
     let bgpd = Published::default();
     let client = Client::new(&args.bgpd_socket).hint("use --bgpd-socket PATH");
-    let pusher = tokio::spawn(Pusher::new(client, outcomes.clone(), bgpd.clone()).run());
-    tracing::info!(node = args.node, manifests = %args.manifests.display(), "started");
-    let api =
-        api::Api { node: args.node, manifests: args.manifests, outcomes, bgpd, started: Instant::now() };
+    let pusher = Pusher::new(client.clone(), outcomes.clone(), bgpd.clone());
+    let pipeline = Pipeline::new(Source::new(&origin), &args.node, args.options(), network.clone());
+    let follower = match &origin {
+        Origin::Manifests(directory) => {
+            let watch = DirectoryWatch::new(directory);
+            tokio::spawn(follow::wake(network, watch.waker()));
+            std::thread::Builder::new()
+                .name("manifests".to_owned())
+                .spawn(move || follow::directory(pipeline, watch, &sender))
+                .context("cannot start the thread that reads the manifests")?;
+            tracing::info!(node = args.node, manifests = %directory.display(), "started");
+            tokio::spawn(std::future::pending())
+        }
+        Origin::ApiServer(cluster, reflection) => {
+            tracing::info!(node = args.node, server = cluster.server(), "started");
+            let report = args.enable_bgp_control_plane_status_report;
+            let writer = NodeStatus::new(cluster, reflection, client.clone(), &args.node);
+            tokio::spawn(writer.run(report, outcomes.clone()));
+            tokio::spawn(follow::api_server(
+                pipeline,
+                reflection.changed(),
+                network,
+                pusher.settled(),
+                sender,
+            ))
+        }
+    };
+    let pusher = tokio::spawn(pusher.run());
+    let api = api::router(Arc::new(Api { node: args.node, origin, outcomes, bgpd, started: Instant::now() }));
+    let over_tcp = serve_tcp(tcp, api.clone());
     tokio::select! {
-        served = axum::serve(listener, api::router(api)).into_future() => served.context("the status API failed")?,
+        served = axum::serve(listener, api).into_future() => served.context("the status API failed")?,
+        served = over_tcp => served.context("the status API over TCP failed")?,
         ended = pusher => ended.context("the task that talks to bgpd failed")?,
+        ended = follower => ended.context("the task that translates failed")??,
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -71,22 +104,21 @@ async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Wakes the reading thread when links or routes have changed.
-async fn wake(mut network: tokio::sync::watch::Receiver<Network>, waker: std::sync::mpsc::Sender<()>) {
-    while network.changed().await.is_ok() && waker.send(()).is_ok() {}
+/// Where the objects come from. An API server that is away is no error: it is asked until it answers.
+async fn origin(args: &Args) -> anyhow::Result<Origin> {
+    if let Some(directory) = &args.manifests {
+        return Ok(Origin::Manifests(directory.clone()));
+    }
+    let cluster = Cluster::connect(&args.connect()).await?;
+    let scope = Scope::Node { name: args.node.clone() };
+    let reflection = Reflection::start(&cluster, &scope, args.options().secrets_namespace.as_deref());
+    Ok(Origin::ApiServer(cluster, Arc::new(reflection)))
 }
 
-/// Reads the manifests whenever they may have changed, until nobody listens any more.
-fn follow(mut pipeline: Pipeline, mut watch: DirectoryWatch, sender: &Sender<Option<Arc<Outcome>>>) {
-    let mut logged = Report::default();
-    while !sender.is_closed() {
-        watch.arm();
-        if let Some(outcome) = pipeline.refresh(Timestamp::now()) {
-            journal::log_changes(&logged, &outcome.report);
-            logged = outcome.report.clone();
-            sender.send_replace(Some(outcome));
-        }
-        watch.wait();
+async fn serve_tcp(listener: Option<TcpListener>, api: Router) -> std::io::Result<()> {
+    match listener {
+        Some(listener) => axum::serve(listener, api).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,35 +1,42 @@
-//! From the manifests to the intent of this node: the operator's step and the agent's, in one process.
+//! From the objects to the intent of this node. From manifests: the operator's step and the agent's, in one process.
 //!
 //! Invariant: an [`Outcome`] is complete and never changes; whoever shows or applies it looks at one moment.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_sync::Options;
 use k8s_sync::conditions::ObjectConditions;
-use k8s_sync::manifests::{Directory, FileStatus};
+use k8s_sync::manifests::FileStatus;
 use k8s_sync::network::Network;
 use k8s_sync::report::Report;
 use k8s_sync::translate::{LocalNode, intent_for_node, node_configs};
 use rutter_api::intent::Intent;
+use rutter_crds::CiliumBGPNodeConfig;
 use tokio::sync::watch;
 
-/// Reads the manifests and translates them.
+use crate::source::Source;
+
+/// Reads the objects and translates them.
 pub(crate) struct Pipeline {
-    directory: Directory,
+    source: Source,
     options: Options,
     local: LocalNode,
     network: watch::Receiver<Network>,
     outcome: Option<Arc<Outcome>>,
+    serial: u64,
 }
 
-/// What the manifests lead to.
+/// What the objects lead to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     /// What bgpd is to do.
     pub(crate) intent: Arc<Intent>,
-    /// Whether all manifests are understood, now or earlier in the life of this process.
+    /// Counts outcomes.
+    pub(crate) serial: u64,
+    /// Whether everything was read once. Before that the intent is empty, and must not be put.
+    pub(crate) complete: bool,
+    /// Whether all objects are understood, now or earlier in the life of this process.
     pub(crate) certain: bool,
     /// Everything wrong, refused or not advertised, with its place.
     pub(crate) report: Report,
@@ -37,46 +44,58 @@ pub(crate) struct Outcome {
     pub(crate) conditions: Vec<ObjectConditions>,
     /// The files.
     pub(crate) files: Vec<FileStatus>,
+    /// What the intent was made from, if the node has one.
+    pub(crate) node_config: Option<Arc<CiliumBGPNodeConfig>>,
 }
 
 impl Pipeline {
     pub(crate) fn new(
-        manifests: impl Into<PathBuf>,
+        source: Source,
         node: &str,
         options: Options,
         network: watch::Receiver<Network>,
     ) -> Self {
         let local = LocalNode::named(node);
-        Self { directory: Directory::new(manifests), options, local, network, outcome: None }
+        Self { source, options, local, network, outcome: None, serial: 0 }
     }
 
     /// Looks at everything again. Returns the outcome if it may differ from the one before.
     pub(crate) fn refresh(&mut self, now: Timestamp) -> Option<Arc<Outcome>> {
-        let files_changed = self.directory.refresh(now);
+        let objects_changed = self.source.refresh(now);
         let network = self.network.borrow_and_update();
         let network_changed = *network != self.local.network;
         if network_changed {
             self.local.network = network.clone();
         }
         drop(network);
-        if !files_changed && !network_changed && self.outcome.is_some() {
+        if !objects_changed && !network_changed && self.outcome.is_some() {
             return None;
         }
+        self.serial += 1;
         let outcome = Arc::new(self.translate());
         self.outcome = Some(Arc::clone(&outcome));
         Some(outcome)
     }
 
     fn translate(&self) -> Outcome {
-        let snapshot = self.directory.snapshot();
-        let plan = node_configs(&snapshot, &self.options);
-        let config = plan.node_config(&self.local.name);
-        let node = intent_for_node(&snapshot, config.map(AsRef::as_ref), &self.local, &self.options);
-        let mut report = self.directory.report().clone();
-        report.merge(plan.report);
+        let mut report = self.source.report();
+        if !self.source.is_complete() {
+            return Outcome { serial: self.serial, report, ..Outcome::default() };
+        }
+        let snapshot = self.source.snapshot();
+        let mut conditions = Vec::new();
+        let config = if self.source.takes_operators_step() {
+            let plan = node_configs(&snapshot, &self.options);
+            let config = plan.node_config(&self.local.name).cloned();
+            report.merge(plan.report);
+            conditions.extend(plan.conditions);
+            config
+        } else {
+            snapshot.node_configs.get(&self.local.name).cloned()
+        };
+        let node = intent_for_node(&snapshot, config.as_deref(), &self.local, &self.options);
         report.merge(node.report);
-        report.locate(|object, field| self.directory.locate(object, field));
-        let mut conditions = plan.conditions;
+        self.source.locate(&mut report);
         conditions.extend(node.conditions);
         // An unchanged intent stays the same allocation, so that comparing it costs nothing.
         let intent = match &self.outcome {
@@ -85,10 +104,13 @@ impl Pipeline {
         };
         Outcome {
             intent,
-            certain: self.directory.is_certain(),
+            serial: self.serial,
+            complete: true,
+            certain: self.source.is_certain(),
             report,
             conditions,
-            files: self.directory.files(),
+            files: self.source.files(),
+            node_config: config,
         }
     }
 }
@@ -99,9 +121,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::source::Origin;
 
     fn pipeline(folder: &Path) -> Pipeline {
-        Pipeline::new(folder, "w1", Options::default(), watch::channel(Network::default()).1)
+        let source = Source::new(&Origin::Manifests(folder.to_owned()));
+        Pipeline::new(source, "w1", Options::default(), watch::channel(Network::default()).1)
     }
 
     const NODE: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: w1}\nspec: {podCIDRs: [10.1.0.0/24]}\nstatus: {addresses: [{type: InternalIP, address: 192.0.2.1}]}\n";

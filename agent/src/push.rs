@@ -1,8 +1,8 @@
 //! Keeps bgpd holding our intent: puts it when it changed, and again when bgpd has lost it.
 //!
 //! bgpd keeps what it was told for as long as it runs, whatever becomes of us. Invariants: nothing is ever deleted here;
-//! nothing is put before the manifests have been read; and what an earlier life of this agent put is not replaced by less
-//! because a file happens to be broken now.
+//! nothing is put before everything has been read; and what an earlier life of this agent put is not replaced by less
+//! because a file happens to be broken, or the API server away, now.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,10 @@ const LAST_RETRY: Duration = Duration::from_secs(2);
 /// A refusal will not go away by asking again, unless bgpd is replaced by another version.
 const AFTER_REFUSAL: Duration = Duration::from_secs(30);
 
+/// Why an intent is kept back although everything that can be read was.
+const UNCERTAIN: &str = "some objects cannot be read and were not read before by this process; bgpd keeps the intent it \
+                         has until they can";
+
 /// Hands intents to bgpd for as long as the process lives.
 pub(crate) struct Pusher {
     client: Client,
@@ -36,6 +40,8 @@ pub(crate) struct Pusher {
     has_put: bool,
     retry: Duration,
     last_error: Option<String>,
+    /// Serial number of the last outcome that bgpd took or refused.
+    settled: watch::Sender<u64>,
 }
 
 impl Pusher {
@@ -44,7 +50,21 @@ impl Pusher {
         outcomes: watch::Receiver<Option<Arc<Outcome>>>,
         state: Published<BgpdState>,
     ) -> Self {
-        Self { client, outcomes, state, held: None, has_put: false, retry: FIRST_RETRY, last_error: None }
+        Self {
+            client,
+            outcomes,
+            state,
+            held: None,
+            has_put: false,
+            retry: FIRST_RETRY,
+            last_error: None,
+            settled: watch::Sender::new(0),
+        }
+    }
+
+    /// Tells which outcome bgpd has dealt with.
+    pub(crate) fn settled(&self) -> watch::Receiver<u64> {
+        self.settled.subscribe()
     }
 
     /// Runs until the manifests' side is gone.
@@ -52,7 +72,11 @@ impl Pusher {
         loop {
             let outcome = self.outcomes.borrow_and_update().clone();
             let pause = match outcome {
-                Some(outcome) => self.step(&outcome).await,
+                Some(outcome) => {
+                    let pause = self.step(&outcome).await;
+                    self.settled.send_replace(outcome.serial);
+                    pause
+                }
                 None => CHECK,
             };
             tokio::select! {
@@ -64,6 +88,9 @@ impl Pusher {
 
     /// One look at bgpd; how long to wait before the next.
     async fn step(&mut self, outcome: &Outcome) -> Duration {
+        if !outcome.complete {
+            return self.not_yet();
+        }
         let result = match &self.held {
             Some(held) if Arc::ptr_eq(held, &outcome.intent) || held == &outcome.intent => {
                 self.check(outcome).await
@@ -80,6 +107,19 @@ impl Pusher {
             }
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// Less than everything is not an intent.
+    fn not_yet(&self) -> Duration {
+        if self.state.read(|state| state.held_back.is_none()) {
+            let text = "not everything was read from the API server yet; bgpd keeps what it has until then";
+            tracing::info!("{text}");
+            self.state.update(|state| {
+                state.pending = true;
+                state.held_back = Some(text.to_owned());
+            });
+        }
+        CHECK
     }
 
     /// bgpd may have been restarted, or somebody may have changed our intent.
@@ -118,14 +158,12 @@ impl Pusher {
     async fn hold_back(&mut self) -> Result<bool, ClientError> {
         let owners = self.client.intents().await?;
         let hold = owners.iter().any(|summary| summary.owner == OWNER && summary.instances > 0);
-        if hold && self.state.read(|state| state.held_back.is_none()) {
-            let text = "some manifests cannot be read and were not read before by this process; bgpd keeps the intent \
-                        it has until they can";
-            tracing::error!("{text}");
+        if hold && self.state.read(|state| state.held_back.as_deref() != Some(UNCERTAIN)) {
+            tracing::error!("{UNCERTAIN}");
             self.state.update(|state| {
                 state.reachable = true;
                 state.pending = true;
-                state.held_back = Some(text.to_owned());
+                state.held_back = Some(UNCERTAIN.to_owned());
                 state.error = None;
             });
         }

@@ -1,8 +1,10 @@
 //! What the agent tells about itself: the JSON of `/v1/status`, and the shared values it is made of.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use k8s_sync::cluster::{Cluster, Reflection, RequestCount};
 use k8s_sync::conditions::ObjectConditions;
 use k8s_sync::manifests::FileStatus;
 use k8s_sync::report::{Report, Severity};
@@ -11,6 +13,7 @@ use rutter_api::intent::Intent;
 use serde::Serialize;
 
 use crate::pipeline::Outcome;
+use crate::source::Origin;
 
 /// A value that one task writes and others read whole.
 #[derive(Clone, Debug, Default)]
@@ -94,7 +97,10 @@ impl LastApplied {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Status<'s> {
     node: &'s str,
-    manifests: ManifestStatus<'s>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifests: Option<ManifestStatus<'s>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_server: Option<ApiServerStatus<'s>>,
     /// How many findings there are of each severity.
     counts: Counts,
     findings: &'s Report,
@@ -114,6 +120,30 @@ struct ManifestStatus<'s> {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiServerStatus<'s> {
+    server: &'s str,
+    /// Whether everything was read once.
+    complete: bool,
+    /// Whether nothing is unknown that is needed.
+    certain: bool,
+    /// Objects held, by kind.
+    objects: BTreeMap<&'static str, usize>,
+    /// How often a watch had to begin again, by kind.
+    watch_restarts: BTreeMap<&'static str, u64>,
+    requests: Vec<Requests>,
+}
+
+/// Requests made of the API server.
+#[derive(Debug, Serialize)]
+struct Requests {
+    verb: &'static str,
+    resource: String,
+    code: &'static str,
+    count: u64,
+}
+
+#[derive(Debug, Serialize)]
 struct Counts {
     errors: usize,
     warnings: usize,
@@ -121,16 +151,21 @@ struct Counts {
 }
 
 impl<'s> Status<'s> {
-    pub(crate) fn new(
-        node: &'s str,
-        directory: &'s std::path::Path,
-        outcome: &'s Outcome,
-        bgpd: BgpdState,
-    ) -> Self {
+    pub(crate) fn new(node: &'s str, origin: &'s Origin, outcome: &'s Outcome, bgpd: BgpdState) -> Self {
         let report = &outcome.report;
+        let manifests = origin.directory().map(|directory| ManifestStatus {
+            directory,
+            certain: outcome.certain,
+            files: &outcome.files,
+        });
+        let api_server = match origin {
+            Origin::Manifests(_) => None,
+            Origin::ApiServer(cluster, reflection) => Some(ApiServerStatus::new(cluster, reflection)),
+        };
         Self {
             node,
-            manifests: ManifestStatus { directory, certain: outcome.certain, files: &outcome.files },
+            manifests,
+            api_server,
             counts: Counts {
                 errors: report.count(Severity::Error),
                 warnings: report.count(Severity::Warning),
@@ -140,6 +175,25 @@ impl<'s> Status<'s> {
             conditions: &outcome.conditions,
             intent: Size::of(&outcome.intent),
             bgpd,
+        }
+    }
+}
+
+impl<'s> ApiServerStatus<'s> {
+    fn new(cluster: &'s Cluster, reflection: &Reflection) -> Self {
+        let request = |count: RequestCount| Requests {
+            verb: count.verb,
+            resource: count.resource,
+            code: count.code,
+            count: count.count,
+        };
+        Self {
+            server: cluster.server(),
+            complete: reflection.is_ready(),
+            certain: reflection.is_certain(),
+            objects: reflection.objects().into_iter().collect(),
+            watch_restarts: reflection.restarts().into_iter().collect(),
+            requests: cluster.requests().into_iter().map(request).collect(),
         }
     }
 }

@@ -109,7 +109,12 @@ impl Lab {
             graceful_shutdown: false,
         };
         let intent = Arc::new(Intent { hold_seconds: None, instances: vec![instance] });
-        self.sender.send_replace(Some(Arc::new(Outcome { intent, certain, ..Outcome::default() })));
+        self.sender.send_replace(Some(Arc::new(Outcome {
+            intent,
+            complete: true,
+            certain,
+            ..Outcome::default()
+        })));
     }
 }
 
@@ -189,4 +194,16 @@ async fn what_an_earlier_life_put_is_not_replaced_out_of_ignorance() {
     later.want(65002, true);
     until("the new intent", || lab.bgpd.asn() == Some(65002)).await;
     assert!(later.state.read(|state| state.held_back.is_none()));
+}
+
+#[tokio::test]
+async fn nothing_is_put_before_everything_was_read() {
+    let lab = Lab::new();
+    let _server = lab.start_bgpd();
+    lab.sender.send_replace(Some(Arc::new(Outcome { certain: true, ..Outcome::default() })));
+    until("waiting", || lab.state.read(|state| state.held_back.is_some())).await;
+    assert_eq!(lab.bgpd.puts(), 0);
+    lab.want(65001, true);
+    until("the intent", || lab.bgpd.asn() == Some(65001)).await;
+    assert!(lab.state.read(|state| state.held_back.is_none()));
 }

@@ -9,6 +9,7 @@ use hyper::Method;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::address::Address;
 use super::connect::Cluster;
 use super::pulse::SILENCE;
 use super::reflector::{Account, Reflector, Standing};
@@ -106,6 +107,16 @@ impl Reflection {
             lock(account).report_to(&mut report);
         }
         report
+    }
+
+    /// The collection of a kind in the version that the server has, once it was read.
+    #[must_use]
+    pub fn collection(&self, kind: &str) -> Option<Address> {
+        let (watched, account) = self.kinds.iter().find(|(watched, _)| watched.place().kind == kind)?;
+        let account = lock(account);
+        let place = watched.place();
+        (account.standing == Standing::Listed)
+            .then(|| Address::group(place.group, account.version, place.plural))
     }
 
     /// How many objects are held, by kind.

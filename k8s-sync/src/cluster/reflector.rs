@@ -64,6 +64,8 @@ pub(super) struct Account {
     problem: Option<Finding>,
     /// Objects whose newest version cannot be read.
     undecodable: BTreeMap<NamespacedName, Finding>,
+    /// The API version in use.
+    pub(super) version: &'static str,
     /// How often it had to begin a watch again.
     pub(super) restarts: u64,
 }
@@ -140,7 +142,7 @@ impl Reflector {
         let place = self.source.watched.place();
         match place.group {
             "" => place.plural.to_owned(),
-            group => format!("{}.{}.{group}", place.plural, self.api_version()),
+            group => format!("{}.{group}", place.plural),
         }
     }
 
@@ -152,12 +154,12 @@ impl Reflector {
             Some(version) => query.push_str(&format!("&resourceVersion={}", encode(version))),
             None => query.push_str("&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"),
         }
-        if std::mem::replace(&mut self.watched_before, true) {
-            self.account(|account| account.restarts += 1);
-        }
         let call = self.call("watch", &query);
         let what = call.what();
         let body = self.cluster.accepted(call).await?.into_body();
+        if std::mem::replace(&mut self.watched_before, true) {
+            self.account(|account| account.restarts += 1);
+        }
         let mut lines = Lines::new(&self.cluster, what, body);
         let initial = self.resource_version.is_none();
         if !initial {
@@ -274,8 +276,10 @@ impl Reflector {
 
     /// The server answers as it should.
     fn reached(&mut self, listed: bool) {
+        let version = self.api_version();
         let changed = self.account(|account| {
             let standing = if listed { Standing::Listed } else { account.standing };
+            account.version = version;
             let changed = account.problem.is_some() || account.standing != standing;
             account.problem = None;
             account.standing = standing;
