@@ -10,6 +10,7 @@
 mod cilium;
 mod commands;
 pub mod error;
+mod explain;
 mod intents;
 pub mod server;
 mod service;
@@ -99,6 +100,7 @@ fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(cilium::peers))
         .routes(routes!(cilium::routes))
         .routes(routes!(cilium::route_policies))
+        .routes(routes!(explain::explain_prefix))
         .merge(show::routes())
 }
 

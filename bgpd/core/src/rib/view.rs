@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use bgp_wire::{Family, PathAttributes};
+use bytes::Bytes;
 use ipnet::IpNet;
 
 use crate::PeerId;
@@ -226,6 +227,29 @@ impl Rib {
             // It would be sent and is not: `check` reports such a thing as a broken invariant.
             Ok(_) => return Advertisement::Queued,
         })
+    }
+
+    /// The UPDATE that tells a peer of a route it was sent. The message that went out may have carried other prefixes with
+    /// equal attributes beside this one.
+    #[must_use]
+    pub fn update_of(&self, peer: PeerId, sent: &SentRoute) -> Option<Bytes> {
+        let group = self.family(Family::of(&sent.prefix))?.groups.group_of(peer)?;
+        group.update_of(&sent.attributes, sent.path_id, sent.prefix)
+    }
+
+    /// The statement of a peer's export policy that decides about a route it was sent. None: the default action, or there is
+    /// no policy.
+    #[must_use]
+    pub fn statement_of(&self, peer: PeerId, sent: &SentRoute) -> Option<Arc<str>> {
+        let rib = self.family(Family::of(&sent.prefix))?;
+        let paths = &rib.table.get(rib.table.find(&sent.prefix)?)?.paths;
+        let path = match u16::try_from(sent.path_id).ok()? {
+            0 => paths.best(),
+            number => paths.numbered(number),
+        }?;
+        let statement = rib.groups.group_of(peer)?.statement(self.reader(), &sent.prefix, path)?;
+        let policy = self.peers.get(&peer)?.params.export.as_ref()?;
+        policy.statements.get(usize::try_from(statement).ok()?).map(|statement| Arc::clone(&statement.name))
     }
 
     /// Numbers of a peer. None while it is down, unless routes of it are kept.

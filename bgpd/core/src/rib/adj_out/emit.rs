@@ -7,7 +7,8 @@
 //! Invariant: after a route was emitted, every member that reads on has it, except the one it came from.
 
 use bgp_wire::{
-    AttributeBlock, EncodeError, NextHop, UpdateWriter, encode_reach_paths, encode_unreach_paths,
+    AttributeBlock, EncodeError, NextHop, PathAttributes, UpdateWriter, encode_reach_paths,
+    encode_unreach_paths,
 };
 use bytes::{Bytes, BytesMut};
 use ipnet::IpNet;
@@ -84,6 +85,21 @@ impl Group {
         self.scratch = message;
         bucket.block = Some(block);
         Ok(true)
+    }
+
+    /// The message that would tell a member of one route alone, in the form this group sends.
+    pub(in crate::rib) fn update_of(
+        &self,
+        attributes: &PathAttributes,
+        path_id: u32,
+        prefix: IpNet,
+    ) -> Option<Bytes> {
+        let (context, mut message) = (self.key.encode, BytesMut::new());
+        let block = AttributeBlock::encode(attributes, &context);
+        let next_hop = attributes.next_hop?;
+        encode_reach_paths(&mut message, &block, self.family, &next_hop, [(path_id, prefix)], &context)
+            .ok()?;
+        Some(message.freeze())
     }
 
     fn emit_withdrawals(

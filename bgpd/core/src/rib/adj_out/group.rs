@@ -342,6 +342,12 @@ impl Group {
         self.export(reader, path, self.outcome(reader, prefix, path))
     }
 
+    /// The number of the statement of the export policy that decides about a path. None: its default action, or there is no
+    /// policy.
+    pub(in crate::rib) fn statement(&self, reader: Reader<'_>, prefix: &IpNet, path: &Path) -> Option<u32> {
+        self.outcome(reader, prefix, path).statement
+    }
+
     fn outcome(&self, reader: Reader<'_>, prefix: &IpNet, path: &Path) -> Outcome {
         let Some(policy) = &self.key.policy else {
             return Outcome { verdict: Verdict::Accept, statement: None };

@@ -1,6 +1,7 @@
 //! A RIB among peers that note what they are told, and fail when told something needless.
 
 mod examples;
+mod explain;
 mod groups;
 mod handover;
 mod long_lived;
