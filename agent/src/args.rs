@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
 use k8s_sync::cluster::Connect;
-use k8s_sync::{Ipam, Options};
+use k8s_sync::{Ipam, Options, RouterIds};
 
 /// Keeps one node's bgpd doing what Cilium's BGP resources say.
 ///
@@ -100,6 +100,8 @@ impl Args {
             enable_ipv6: self.enable_ipv6,
             ipam: self.ipam,
             exclude_from_load_balancers: self.honor_exclude_from_external_load_balancers,
+            // The operator's choice: what it allocated stands in the CiliumBGPNodeConfig.
+            router_ids: RouterIds::Node,
         }
     }
 }

@@ -26,4 +26,4 @@ pub mod snapshot;
 mod trace;
 pub mod translate;
 
-pub use options::{Ipam, Options};
+pub use options::{Ipam, Options, RouterIds};

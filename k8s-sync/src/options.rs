@@ -23,6 +23,18 @@ pub struct Options {
     /// Whether a node with the label `node.kubernetes.io/exclude-from-external-load-balancers` stops announcing
     /// LoadBalancer and External IPs. Cilium's BGP does not look at the label.
     pub exclude_from_load_balancers: bool,
+    /// Where router IDs come from that nobody wrote (`bgp-router-id-allocation-mode`).
+    pub router_ids: RouterIds,
+}
+
+/// Where router IDs come from that nobody wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RouterIds {
+    /// Each node's agent takes the node's IPv4 address (`default`).
+    #[default]
+    Node,
+    /// The operator takes them out of this IPv4 CIDR (`ip-pool`, `bgp-router-id-allocation-ip-pool`), as it was written.
+    Pool(String),
 }
 
 impl Default for Options {
@@ -36,6 +48,7 @@ impl Default for Options {
             enable_ipv6: true,
             ipam: Ipam::Any,
             exclude_from_load_balancers: true,
+            router_ids: RouterIds::Node,
         }
     }
 }

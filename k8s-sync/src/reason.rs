@@ -145,6 +145,13 @@ reasons! {
     /// A port outside 1 to 65535.
     Error PortOutOfRange { port: i64 } => "{port} is no port; write 1 to 65535. The port of the CiliumBGPClusterConfig stays in force";
 
+    /// The pool for router IDs is none.
+    Error RouterIdPoolInvalid { value: String, problem: &'static str } => "{value:?} {problem}; write an IPv4 CIDR such as 10.255.0.0/16. Instances keep the router IDs that they have, and new ones do not run";
+    /// The pool for router IDs is used up.
+    Error RouterIdPoolExhausted { instance: String, node: String, pool: String } => "instance {instance} does not run on node {node}: pool {pool} has no router ID left; make it larger, or write routerID in the CiliumBGPNodeConfigOverride of the node";
+    /// An override wants a router ID of the pool that another instance has.
+    Error RouterIdTaken { value: String, instance: String, node: String, other: String } => "instance {instance} does not get router ID {value}: instance {other} of node {node} has it; write one that is free, or one outside of the pool";
+
     // Instances of a node.
     /// The node runs no BGP.
     Info NodeNotSelected => "no CiliumBGPClusterConfig selects the node, so it runs no BGP";

@@ -22,6 +22,7 @@ use k8s_sync::conditions::ObjectConditions;
 use k8s_sync::explain::explain;
 use k8s_sync::manifests::Directory;
 use k8s_sync::network::{DefaultRoute, Link, OperState};
+use k8s_sync::options::RouterIds;
 use k8s_sync::report::{Reason, Report};
 use k8s_sync::snapshot::Snapshot;
 use k8s_sync::translate::{ClusterPlan, LocalNode, intent_for_node, node_configs};
@@ -67,6 +68,9 @@ fn setup(case: &Path) -> Setup {
             }
             "enable-bgp-legacy-origin-attribute" => {
                 setup.options.legacy_origin_attribute = value.parse().unwrap();
+            }
+            "bgp-router-id-allocation-ip-pool" => {
+                setup.options.router_ids = RouterIds::Pool(value.to_owned());
             }
             "k8s-service-proxy-name" => setup.options.service_proxy_name = value.to_owned(),
             "ipam" => setup.options.ipam = value.parse().unwrap(),

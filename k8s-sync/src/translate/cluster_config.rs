@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use rutter_crds::bgp_node_config::{CiliumBGPNodeInstance, CiliumBGPNodePeer};
 use rutter_crds::{CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigSpec, SelectorProblem};
 
-use super::node_override;
+use super::{node_override, router_id_pool};
 use crate::conditions::{Condition, ObjectConditions, bracketed};
 use crate::object::{NamespacedName, ObjectRef};
 use crate::options::Options;
@@ -89,18 +89,16 @@ pub fn node_configs(snapshot: &Snapshot, options: &Options) -> ClusterPlan {
             }
         }
     }
-    // Node configurations of nodes that are gone, or of hand-written ones for nodes nobody knows.
     for (node, existing) in snapshot.node_configs.iter() {
-        if plan.node_configs.contains_key(node) || plan.foreign.contains_key(node) {
-            continue;
-        }
-        match controller(existing) {
-            Some(_) => plan.removed.push(node.clone()),
-            None => {
-                plan.foreign.insert(node.clone(), Arc::clone(existing));
-            }
+        if !plan.node_configs.contains_key(node) && controller(existing).is_none() {
+            plan.foreign.insert(node.clone(), Arc::clone(existing));
         }
     }
+    router_id_pool::allocate(snapshot, &options.router_ids, &mut plan);
+    // What belongs to a cluster configuration and is wanted by none any more.
+    let wanted = |node: &&String| plan.node_configs.contains_key(*node) || plan.foreign.contains_key(*node);
+    let removed: Vec<String> = snapshot.node_configs.keys().filter(|node| !wanted(node)).cloned().collect();
+    plan.removed = removed;
     node_override::report_unused(snapshot, &plan.node_configs, &mut plan.report);
     for config in configs {
         let matching = matching.get(name(config)).copied().unwrap_or_default();

@@ -10,6 +10,7 @@ mod node_override;
 mod peer;
 mod policy;
 mod router_id;
+mod router_id_pool;
 mod secret;
 
 pub use cluster_config::{ClusterPlan, node_configs};
