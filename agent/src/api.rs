@@ -15,10 +15,15 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use k8s_sync::Options;
+use k8s_sync::network::Network;
+use rutter_api::client::Client;
 use rutter_api::control::ErrorBody;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
 
+use crate::explain;
+use crate::forward;
 use crate::pipeline::Outcome;
 use crate::source::Origin;
 use crate::status::{BgpdState, Published, Status};
@@ -30,6 +35,10 @@ pub(crate) struct Api {
     pub(crate) outcomes: watch::Receiver<Option<Arc<Outcome>>>,
     pub(crate) bgpd: Published<BgpdState>,
     pub(crate) started: Instant,
+    /// To bgpd.
+    pub(crate) client: Client,
+    pub(crate) options: Options,
+    pub(crate) network: watch::Receiver<Network>,
 }
 
 /// Opens the socket, for root and its group only. A socket that nobody listens on any more is replaced.
@@ -64,6 +73,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/v1/health", get(health))
         .route("/v1/status", get(status))
+        .merge(forward::routes())
+        .merge(explain::routes())
         .fallback(unknown)
         .with_state(api)
 }
@@ -92,6 +103,8 @@ async fn status(State(api): State<Arc<Api>>) -> Response {
 }
 
 async fn unknown(uri: Uri) -> Response {
-    let body = ErrorBody::new(format!("there is no {uri} here; try /v1/status or /v1/health"));
+    let body = ErrorBody::new(format!(
+        "there is no {uri} here; try /v1/status, /v1/health, /v1/bgp/peers, /v1/show/bgp/summary or /v1/explain/node/NAME"
+    ));
     (StatusCode::NOT_FOUND, Json(body)).into_response()
 }

@@ -7,7 +7,9 @@
 
 mod api;
 mod args;
+mod explain;
 mod follow;
+mod forward;
 mod journal;
 mod network;
 mod node_status;
@@ -58,6 +60,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let origin = origin(&args).await?;
     let (sender, outcomes) = tokio::sync::watch::channel(None);
     let network = network::follow().await;
+    let links = network.clone();
     let bgpd = Published::default();
     let client = Client::new(&args.bgpd_socket).hint("use --bgpd-socket PATH");
     let pusher = Pusher::new(client.clone(), outcomes.clone(), bgpd.clone());
@@ -88,7 +91,16 @@ async fn run(args: Args) -> anyhow::Result<()> {
         }
     };
     let pusher = tokio::spawn(pusher.run());
-    let api = api::router(Arc::new(Api { node: args.node, origin, outcomes, bgpd, started: Instant::now() }));
+    let api = api::router(Arc::new(Api {
+        options: args.options(),
+        node: args.node,
+        origin,
+        outcomes,
+        bgpd,
+        started: Instant::now(),
+        client,
+        network: links,
+    }));
     let over_tcp = serve_tcp(tcp, api.clone());
     tokio::select! {
         served = axum::serve(listener, api).into_future() => served.context("the status API failed")?,

@@ -10,6 +10,7 @@ use k8s_sync::conditions::ObjectConditions;
 use k8s_sync::manifests::FileStatus;
 use k8s_sync::network::Network;
 use k8s_sync::report::Report;
+use k8s_sync::snapshot::Snapshot;
 use k8s_sync::translate::{LocalNode, intent_for_node, node_configs};
 use rutter_api::intent::Intent;
 use rutter_crds::CiliumBGPNodeConfig;
@@ -46,6 +47,8 @@ pub(crate) struct Outcome {
     pub(crate) files: Vec<FileStatus>,
     /// What the intent was made from, if the node has one.
     pub(crate) node_config: Option<Arc<CiliumBGPNodeConfig>>,
+    /// The objects, if they come from manifests. (Who keeps a snapshot of an API server's makes the next change copy it.)
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
 }
 
 impl Pipeline {
@@ -111,6 +114,7 @@ impl Pipeline {
             conditions,
             files: self.source.files(),
             node_config: config,
+            snapshot: self.source.takes_operators_step().then_some(snapshot),
         }
     }
 }

@@ -53,6 +53,14 @@ fn start_bgpd(socket: &Path) -> Held {
     let app = Router::new()
         .route("/v1/intents", get(list))
         .route("/v1/intents/kubernetes", put(keep))
+        .route("/v1/bgp/peers", get(async || r#"[{"name": "tor"}]"#))
+        .route("/v1/explain/bgp/prefix/{prefix}", get(async || Json(serde_json::json!({
+            "prefix": "10.1.0.0/24",
+            "instances": [{"instance": "main", "paths": [], "peers": [{
+                "name": "tor", "address": "192.0.2.200", "state": "Active", "stateSeconds": 3, "down": "refused",
+                "told": {"told": "withheld", "reason": "peer_down", "message": "the session is not established"},
+            }]}],
+        }))))
         .with_state(Arc::clone(&held));
     let listener = tokio::net::UnixListener::bind(socket).unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -135,6 +143,39 @@ fn node(cidr: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Node\nmetadata: {{name: w1}}\nspec: {{podCIDRs: [{cidr}]}}\nstatus: {{addresses: [{{type: InternalIP, address: 192.0.2.1}}]}}\n"
     )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explanations_join_the_objects_and_the_wire() {
+    let lab = Lab::new();
+    fs::write(lab.manifest("node.yaml"), node("10.1.0.0/24")).unwrap();
+    fs::write(lab.manifest("bgp.yaml"), BGP).unwrap();
+    lab.until(&["10.1.0.0/24"]).await;
+    let agent = Client::new(lab.folder.path().join("agent.sock"));
+    let answer: Value = agent.get_json("/v1/explain/prefix/10.1.0.0%2F24").await.unwrap();
+    assert_eq!(answer["outcome"]["verdict"], "notAnnounced", "{answer:#}");
+    assert_eq!(answer["outcome"]["summary"], "not announced: peer_down");
+    assert_eq!(answer["outcome"]["stops"][0]["message"], "the session is not established: refused");
+    let peer = &answer["instances"][0]["peers"][0];
+    assert_eq!(peer["offered"][0]["statement"], "PodCIDR-ipv4", "{answer:#}");
+    assert_eq!(peer["families"][0]["advertisements"][0]["entries"][0]["offers"][0]["source"], "PodCIDR w1");
+    let alone: Value = agent.get_json("/v1/explain/prefix/10.1.0.0%2F24?bgpd=false").await.unwrap();
+    assert_eq!(
+        (&alone["outcome"]["verdict"], &alone["bgpd"]["state"]),
+        (&"offered".into(), &"notAsked".into())
+    );
+    let answer: Value = agent.get_json("/v1/explain/node/w1").await.unwrap();
+    assert_eq!(answer["nodeFacts"]["clusterConfig"], "c", "{answer:#}");
+    for (page, status) in [
+        ("/v1/explain/node/w2", 404),
+        ("/v1/explain/service/default/none", 404),
+        ("/v1/explain/prefix/nonsense", 400),
+        ("/v1/show/bgp/summary", 404),
+    ] {
+        assert_eq!(agent.get_text(page).await.unwrap_err().status(), Some(status), "{page}");
+    }
+    assert_eq!(agent.get_text("/v1/bgp/peers").await.unwrap(), r#"[{"name": "tor"}]"#);
+    assert_eq!(agent.post("/v1/bgp/peers").await.unwrap_err().status(), Some(405));
 }
 
 const WITHIN: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -21,6 +22,8 @@ pub use crate::show::command::percent_encode as path_segment;
 /// Where bgpd listens unless it was told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/rutter/bgpd.sock";
 
+type Connection = hyper::client::conn::http1::Connection<TokioIo<UnixStream>, Full<Bytes>>;
+
 /// Talks to one daemon over its Unix socket. Cheap to clone; holds no connection.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -28,6 +31,17 @@ pub struct Client {
     server: &'static str,
     hint: &'static str,
     timeout: Duration,
+}
+
+/// An answer whose body is still on its way.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status, whatever it is.
+    pub status: u16,
+    /// The header `Content-Type`.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: hyper::body::Incoming,
 }
 
 /// Why a request did not get its answer.
@@ -274,6 +288,26 @@ impl Client {
         self.delete(&format!("/v1/intents/{}", path_segment(owner))).await
     }
 
+    /// `GET`, the answer whatever its status and as it comes: for who hands it on. Only its beginning has a time limit.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn open(&self, path: &str) -> Result<Answer, ClientError> {
+        let opened = async {
+            let (mut sender, connection, request) = self.connect(&Method::GET, path, Bytes::new()).await?;
+            // It ends with the body.
+            tokio::spawn(connection);
+            sender.send_request(request).await.map_err(|cause| self.broken(&Method::GET, path, cause))
+        };
+        let response = match tokio::time::timeout(self.timeout, opened).await {
+            Ok(response) => response?,
+            Err(_elapsed) => return Err(self.late(Method::GET, path)),
+        };
+        let content_type = response.headers().get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok(Answer { status: response.status().as_u16(), content_type, body: response.into_body() })
+    }
+
     async fn ask_json<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -292,23 +326,31 @@ impl Client {
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         match tokio::time::timeout(self.timeout, self.exchange(&method, path, body)).await {
             Ok(answer) => answer,
-            Err(_elapsed) => Err(ClientError::Timeout {
-                server: self.server,
-                socket: self.socket.clone(),
-                method,
-                path: path.to_owned(),
-                after: self.timeout,
-            }),
+            Err(_elapsed) => Err(self.late(method, path)),
         }
     }
 
-    async fn exchange(&self, method: &Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
-        let broken = |cause| ClientError::Broken {
+    fn late(&self, method: Method, path: &str) -> ClientError {
+        ClientError::Timeout {
             server: self.server,
-            method: method.clone(),
+            socket: self.socket.clone(),
+            method,
             path: path.to_owned(),
-            cause,
-        };
+            after: self.timeout,
+        }
+    }
+
+    fn broken(&self, method: &Method, path: &str, cause: hyper::Error) -> ClientError {
+        ClientError::Broken { server: self.server, method: method.clone(), path: path.to_owned(), cause }
+    }
+
+    /// A connection, the task that drives it, and the request to send over it.
+    async fn connect(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(SendRequest<Full<Bytes>>, Connection, Request<Full<Bytes>>), ClientError> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -317,8 +359,14 @@ impl Client {
             .body(Full::new(body))
             .map_err(|cause| ClientError::Path { path: path.to_owned(), cause })?;
         let stream = UnixStream::connect(&self.socket).await.map_err(|cause| self.unreachable(cause))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|cause| self.broken(method, path, cause))?;
+        Ok((sender, connection, request))
+    }
+
+    async fn exchange(&self, method: &Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        let (mut sender, connection, request) = self.connect(method, path, body).await?;
         // The connection must be polled while we wait for the answer; it ends with the last handle to it.
         let connection = tokio::spawn(connection);
         let answer = async {
@@ -328,7 +376,7 @@ impl Client {
         }
         .await;
         connection.abort();
-        let (status, body): (StatusCode, Bytes) = answer.map_err(broken)?;
+        let (status, body): (StatusCode, Bytes) = answer.map_err(|cause| self.broken(method, path, cause))?;
         if status.is_success() {
             return Ok(body);
         }
