@@ -150,7 +150,7 @@ reasons! {
     /// The pool for router IDs is used up.
     Error RouterIdPoolExhausted { instance: String, node: String, pool: String } => "instance {instance} does not run on node {node}: pool {pool} has no router ID left; make it larger, or write routerID in the CiliumBGPNodeConfigOverride of the node";
     /// An override wants a router ID of the pool that another instance has.
-    Error RouterIdTaken { value: String, instance: String, node: String, other: String } => "instance {instance} does not get router ID {value}: instance {other} of node {node} has it; write one that is free, or one outside of the pool";
+    Error RouterIdTaken { value: String, instance: String, holder: String } => "instance {instance} does not get router ID {value}: {holder} has it; write one that is free, or one outside of the pool";
 
     // Instances of a node.
     /// The node runs no BGP.

@@ -103,10 +103,11 @@ impl Allocation {
             let Some(written) = written.as_deref().filter(|_| !self.given.contains_key(key)) else {
                 continue;
             };
-            if let Some(other) = self.owner(written).cloned() {
+            if let Some((node, other)) = self.owner(written) {
+                let holder = format!("instance {other} of node {node}");
                 let object = ObjectRef::cluster("CiliumBGPNodeConfigOverride", &key.0);
                 let (value, instance) = (written.to_owned(), key.1.clone());
-                let reason = Reason::RouterIdTaken { value, instance, node: other.0, other: other.1 };
+                let reason = Reason::RouterIdTaken { value, instance, holder };
                 report.add(Finding::on(&object, "spec.bgpInstances", reason));
                 has.iter().for_each(|has| self.claim(key, has));
             } else {
