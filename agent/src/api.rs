@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::explain;
 use crate::forward;
+use crate::metrics::{self, Metrics};
 use crate::pipeline::Outcome;
 use crate::source::Origin;
 use crate::status::{BgpdState, Published, Status};
@@ -34,6 +35,7 @@ pub(crate) struct Api {
     pub(crate) origin: Origin,
     pub(crate) outcomes: watch::Receiver<Option<Arc<Outcome>>>,
     pub(crate) bgpd: Published<BgpdState>,
+    pub(crate) metrics: Metrics,
     pub(crate) started: Instant,
     /// To bgpd.
     pub(crate) client: Client,
@@ -75,6 +77,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/status", get(status))
         .merge(forward::routes())
         .merge(explain::routes())
+        .route("/metrics", get(metrics::serve))
         .fallback(unknown)
         .with_state(api)
 }
@@ -104,7 +107,7 @@ async fn status(State(api): State<Arc<Api>>) -> Response {
 
 async fn unknown(uri: Uri) -> Response {
     let body = ErrorBody::new(format!(
-        "there is no {uri} here; try /v1/status, /v1/health, /v1/bgp/peers, /v1/show/bgp/summary or /v1/explain/node/NAME"
+        "there is no {uri} here; try /v1/status, /v1/health, /metrics, /v1/bgp/peers, /v1/show/bgp/summary or /v1/explain/node/NAME"
     ));
     (StatusCode::NOT_FOUND, Json(body)).into_response()
 }

@@ -11,6 +11,7 @@ mod explain;
 mod follow;
 mod forward;
 mod journal;
+mod metrics;
 mod network;
 mod node_status;
 mod pipeline;
@@ -64,6 +65,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let bgpd = Published::default();
     let client = Client::new(&args.bgpd_socket).hint("use --bgpd-socket PATH");
     let pusher = Pusher::new(client.clone(), outcomes.clone(), bgpd.clone());
+    let metrics = pusher.metrics();
     let pipeline = Pipeline::new(Source::new(&origin), &args.node, args.options(), network.clone());
     let follower = match &origin {
         Origin::Manifests(directory) => {
@@ -100,6 +102,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         started: Instant::now(),
         client,
         network: links,
+        metrics,
     }));
     let over_tcp = serve_tcp(tcp, api.clone());
     tokio::select! {

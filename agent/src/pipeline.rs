@@ -3,6 +3,7 @@
 //! Invariant: an [`Outcome`] is complete and never changes; whoever shows or applies it looks at one moment.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_sync::Options;
@@ -45,6 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) conditions: Vec<ObjectConditions>,
     /// The files.
     pub(crate) files: Vec<FileStatus>,
+    /// How long the translation took.
+    pub(crate) took: Duration,
     /// What the intent was made from, if the node has one.
     pub(crate) node_config: Option<Arc<CiliumBGPNodeConfig>>,
     /// The objects, if they come from manifests. (Who keeps a snapshot of an API server's makes the next change copy it.)
@@ -75,7 +78,10 @@ impl Pipeline {
             return None;
         }
         self.serial += 1;
-        let outcome = Arc::new(self.translate());
+        let begun = Instant::now();
+        let mut outcome = self.translate();
+        outcome.took = begun.elapsed();
+        let outcome = Arc::new(outcome);
         self.outcome = Some(Arc::clone(&outcome));
         Some(outcome)
     }
@@ -113,6 +119,7 @@ impl Pipeline {
             report,
             conditions,
             files: self.source.files(),
+            took: Duration::ZERO,
             node_config: config,
             snapshot: self.source.takes_operators_step().then_some(snapshot),
         }

@@ -13,6 +13,7 @@ use rutter_api::intent::Intent;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::metrics::{Metrics, Put};
 use crate::pipeline::Outcome;
 use crate::status::{BgpdState, LastApplied, Published};
 
@@ -42,6 +43,7 @@ pub(crate) struct Pusher {
     last_error: Option<String>,
     /// Serial number of the last outcome that bgpd took or refused.
     settled: watch::Sender<u64>,
+    metrics: Metrics,
 }
 
 impl Pusher {
@@ -59,7 +61,13 @@ impl Pusher {
             retry: FIRST_RETRY,
             last_error: None,
             settled: watch::Sender::new(0),
+            metrics: Metrics::new(),
         }
+    }
+
+    /// Where runs are counted.
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Tells which outcome bgpd has dealt with.
@@ -139,7 +147,15 @@ impl Pusher {
             return Ok(());
         }
         let intent = &outcome.intent;
-        let applied = self.client.put_intent(OWNER, intent).await?;
+        let begun = Instant::now();
+        let answer = self.client.put_intent(OWNER, intent).await;
+        let put = match &answer {
+            Ok(_) => Put::Applied,
+            Err(error) if error.is_transient() => Put::Failed,
+            Err(_) => Put::Refused,
+        };
+        self.metrics.put(outcome, outcome.took + begun.elapsed(), put);
+        let applied = answer?;
         log_applied(&applied);
         self.held = Some(Arc::clone(intent));
         self.has_put = true;

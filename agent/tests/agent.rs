@@ -48,12 +48,19 @@ async fn list(State(held): State<Held>) -> Json<Vec<IntentSummary>> {
     Json(held.lock().unwrap().iter().map(summary).collect())
 }
 
+async fn peers() -> Json<Value> {
+    let family = serde_json::json!({"afi": "ipv4", "safi": "unicast", "received": 0, "advertised": 1});
+    Json(serde_json::json!([{
+        "instance": "main", "local-asn": 65001, "peer-asn": 65000, "peer-address": "192.0.2.200",
+        "session-state": "established", "families": [family]}]))
+}
+
 fn start_bgpd(socket: &Path) -> Held {
     let held = Held::default();
     let app = Router::new()
         .route("/v1/intents", get(list))
         .route("/v1/intents/kubernetes", put(keep))
-        .route("/v1/bgp/peers", get(async || r#"[{"name": "tor"}]"#))
+        .route("/v1/bgp/peers", get(peers))
         .route("/v1/explain/bgp/prefix/{prefix}", get(async || Json(serde_json::json!({
             "prefix": "10.1.0.0/24",
             "instances": [{"instance": "main", "paths": [], "peers": [{
@@ -174,8 +181,40 @@ async fn explanations_join_the_objects_and_the_wire() {
     ] {
         assert_eq!(agent.get_text(page).await.unwrap_err().status(), Some(status), "{page}");
     }
-    assert_eq!(agent.get_text("/v1/bgp/peers").await.unwrap(), r#"[{"name": "tor"}]"#);
+    let (bgpd, forwarded) = (Client::new(lab.folder.path().join("bgpd.sock")), "/v1/bgp/peers");
+    assert_eq!(agent.get_text(forwarded).await.unwrap(), bgpd.get_text(forwarded).await.unwrap());
     assert_eq!(agent.post("/v1/bgp/peers").await.unwrap_err().status(), Some(405));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_has_ciliums_names_and_ours() {
+    let lab = Lab::new();
+    fs::write(lab.manifest("all.yaml"), format!("{BGP}---\n{}", node("10.1.0.0/24"))).unwrap();
+    lab.until(&["10.1.0.0/24"]).await;
+    let client = Client::new(lab.folder.path().join("agent.sock"));
+    let start = Instant::now();
+    let mut text = String::new();
+    // The put is seen here before its answer has reached the agent.
+    while !text.contains("intent_puts_total{outcome=\"applied\"} 1")
+        && start.elapsed() < Duration::from_secs(5)
+    {
+        text = client.get_text("/metrics").await.unwrap();
+    }
+    for expected in [
+        "cilium_bgp_control_plane_session_state{instance_name=\"main\",local_asn=\"65001\",neighbor=\"192.0.2.200:179\",neighbor_asn=\"65000\"} 1",
+        "cilium_bgp_control_plane_advertised_routes{afi=\"ipv4\",instance_name=\"main\",local_asn=\"65001\",neighbor=\"192.0.2.200:179\",neighbor_asn=\"65000\",safi=\"unicast\"} 1",
+        "cilium_bgp_control_plane_received_routes{afi=\"ipv4\",",
+        "cilium_bgp_control_plane_reconcile_errors_total{instance_name=\"main\"} 0",
+        "cilium_bgp_control_plane_reconcile_run_duration_seconds_count{instance_name=\"main\"} 1",
+        "rutter_agent_intent_puts_total{outcome=\"applied\"} 1",
+        "rutter_agent_intent_size{part=\"routes\"} 1",
+        "rutter_agent_intent_pending 0",
+        "rutter_agent_bgpd_up 1",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in:\n{text}");
+    }
+    let (labels, page) = (["vrouter=", "peer_address="], &text);
+    assert!(labels.iter().all(|old| !page.contains(old)), "labels before 1.20 are out:\n{page}");
 }
 
 const WITHIN: Duration = Duration::from_secs(1);
