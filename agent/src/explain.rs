@@ -41,6 +41,7 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route("/v1/explain/service/{namespace}/{name}", get(service))
         .route("/v1/explain/node/{name}", get(node))
         .route("/v1/explain/prefix/{prefix}", get(prefix))
+        .route("/v1/explain/prefix/{address}/{length}", get(prefix_with_length))
 }
 
 async fn service(
@@ -61,6 +62,15 @@ async fn prefix(
     Query(asked): Query<Asked>,
 ) -> Response {
     answer(&api, Subject::parse("prefix", &prefix), &asked).await
+}
+
+/// The pod proxy of an API server turns the `%2F` of a prefix into a slash.
+async fn prefix_with_length(
+    State(api): State<Arc<Api>>,
+    Path((address, length)): Path<(String, String)>,
+    Query(asked): Query<Asked>,
+) -> Response {
+    answer(&api, Subject::parse("prefix", &format!("{address}/{length}")), &asked).await
 }
 
 async fn answer(

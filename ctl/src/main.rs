@@ -1,4 +1,6 @@
-//! `rutterctl`: asks bgpd over its Unix socket and prints the answer.
+//! `rutterctl`: asks bgpd over its Unix socket, or the agents of a cluster, and prints the answer.
+//!
+//! The same program under the name `kubectl-rutter` is the plugin `kubectl rutter`, for which the cluster is the default.
 //!
 //! What can be shown, and in which words, comes from the table of show commands in `rutter-api`; nothing here knows a
 //! single one of them by name.
@@ -8,32 +10,46 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use rutter_api::client::{Client, ClientError, DEFAULT_SOCKET};
+use rutter_api::client::{Client, ClientError};
+use rutter_api::explain::NoSubject;
 use rutter_api::operate::ORDERS;
 use rutter_api::show::command::{COMMANDS, NotUnderstood};
 
+use crate::reach::{ClusterOptions, Reach};
+
+mod explain;
 mod indent;
 mod intent;
+mod nodes;
 mod operate;
 mod output;
+mod reach;
 mod show;
+mod status;
 
-/// Asks bgpd about its sessions and routes, and tells it what to do.
+/// Asks bgpd about its sessions and routes, here or on all nodes of a cluster, and tells it what to do.
 #[derive(Debug, Parser)]
 #[command(name = "rutterctl", version, infer_subcommands = true, max_term_width = 110)]
 #[command(after_help = EXAMPLES)]
 struct Cli {
-    /// bgpd's socket
-    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET)]
-    socket: String,
+    /// bgpd's socket. Default: /run/rutter/bgpd.sock, if it exists, else the nodes of the kubeconfig's cluster
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<String>,
+
+    /// The socket of this machine's agent, for explain and status
+    #[arg(long, global = true, value_name = "PATH", default_value = "/run/rutter/agent.sock")]
+    agent_socket: String,
+
+    #[command(flatten)]
+    cluster: ClusterOptions,
 
     /// The BGP instance to show, if bgpd runs several
     #[arg(long, global = true, value_name = "NAME")]
     instance: Option<String>,
 
-    /// Name of this node, for the column Node of the `bgp` commands
+    /// In a cluster, the one node to ask. Else the name of this node, for the column Node of the `bgp` commands
     #[arg(long, global = true, value_name = "NAME")]
     node: Option<String>,
 
@@ -78,6 +94,10 @@ enum Command {
         /// The rest of the command; words may be abbreviated
         words: Vec<String>,
     },
+    /// Why a Service, a node or a prefix is announced, down to the octets on the wire; or where the way ends
+    Explain(explain::Question),
+    /// Whether all is well: operator, agents, bgpds, sessions, findings
+    Status(status::Options),
     /// What bgpd was told to do, by owner; and telling it
     #[command(subcommand)]
     Intent(intent::Command),
@@ -95,8 +115,16 @@ Examples:
   rutterctl nei tor-a shutdown message X   close a session and say why to the other operator
   rutterctl no neighbor tor-a shutdown     let it come up again
   rutterctl intent list                    who told bgpd to do how much
+  rutterctl -A bgp peers                   the sessions of all nodes of the cluster
+  rutterctl -A --node w1 show bgp summary  what FRR's words show on node w1
+  rutterctl -A explain service shop/web    why it is announced by these nodes and not by those
+  rutterctl explain --manifests DIR prefix 10.0.0.1    the same from files, with nobody asked
+  rutterctl -A status --wait               until everything is well
 
-Exit status: 0 answered, 1 no answer, 2 command not understood.";
+Whom it asks: the bgpd behind --socket; the cluster with --kubeconfig, --context or --all-nodes, and as `kubectl rutter`;
+else this machine's bgpd if its socket exists; else the cluster of the usual kubeconfig. Orders always go to one bgpd.
+
+Exit status: 0 answered, 1 no answer, or not from every node, 2 command not understood.";
 
 fn main() -> ExitCode {
     let arguments = command().get_matches();
@@ -111,7 +139,7 @@ fn main() -> ExitCode {
             } else {
                 eprintln!("{error:#}");
             }
-            if error.downcast_ref::<NotUnderstood>().is_some() {
+            if error.is::<NotUnderstood>() || error.is::<NoSubject>() {
                 ExitCode::from(2)
             } else {
                 ExitCode::FAILURE
@@ -147,6 +175,30 @@ fn command() -> clap::Command {
         .mut_subcommand("no", |no| no.after_help(orders("no ")))
 }
 
+impl Cli {
+    /// Whom to ask; in a cluster only `node`, if one is named.
+    async fn reach(&self, node: Option<&str>) -> anyhow::Result<Reach> {
+        Reach::find(self.socket.as_deref(), &self.cluster, is_plugin(), node).await
+    }
+
+    /// The one bgpd that orders go to.
+    fn bgpd(&self) -> anyhow::Result<Client> {
+        if self.cluster.is_asked_for() || (is_plugin() && self.socket.is_none()) {
+            bail!(
+                "orders go to one bgpd over its socket, never through the API server: run this on the node, e.g. kubectl exec in \
+                 its pod, with --socket PATH"
+            );
+        }
+        Ok(reach::local(self.socket.as_deref()))
+    }
+}
+
+/// Whether this is `kubectl rutter`: kubectl runs the program of that name.
+fn is_plugin() -> bool {
+    let called = std::env::args_os().next().unwrap_or_default();
+    std::path::Path::new(&called).file_stem().is_some_and(|name| name == "kubectl-rutter")
+}
+
 fn wants_json(arguments: &ArgMatches) -> bool {
     Cli::from_arg_matches(arguments).is_ok_and(|cli| {
         let last = match &cli.command {
@@ -159,20 +211,20 @@ fn wants_json(arguments: &ArgMatches) -> bool {
 
 fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
     let cli = Cli::from_arg_matches(arguments)?;
-    let client =
-        Client::new(&cli.socket).hint("use --socket PATH").timeout(std::time::Duration::from_secs(60));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         match &cli.command {
-            Command::Show { words } => show::run(&cli, &client, "show", words).await,
-            Command::Bgp { words } => show::run(&cli, &client, "bgp", words).await,
-            Command::Clear { words } => operate::run(&cli, &client, "clear", words).await,
-            Command::Neighbor { words } => operate::run(&cli, &client, "neighbor", words).await,
-            Command::No { words } => operate::run(&cli, &client, "no", words).await,
-            Command::Intent(command) => intent::run(&client, command, cli.output).await,
+            Command::Show { words } => show::run(&cli, "show", words).await,
+            Command::Bgp { words } => show::run(&cli, "bgp", words).await,
+            Command::Clear { words } => operate::run(&cli, &cli.bgpd()?, "clear", words).await,
+            Command::Neighbor { words } => operate::run(&cli, &cli.bgpd()?, "neighbor", words).await,
+            Command::No { words } => operate::run(&cli, &cli.bgpd()?, "no", words).await,
+            Command::Explain(question) => explain::run(&cli, question).await,
+            Command::Status(options) => status::run(&cli, options).await,
+            Command::Intent(command) => intent::run(&cli.bgpd()?, command, cli.output).await,
         }
     })
 }
@@ -203,8 +255,8 @@ mod tests {
         let matches = command().get_matches_from(line.split(' '));
         let cli = Cli::from_arg_matches(&matches).expect("valid");
         assert_eq!(
-            (cli.instance.as_deref(), cli.output, cli.socket.as_str()),
-            (Some("a"), Format::Json, "/x")
+            (cli.instance.as_deref(), cli.output, cli.socket.as_deref()),
+            (Some("a"), Format::Json, Some("/x"))
         );
         assert!(matches!(cli.command, Command::Show { words } if words == ["bgp", "ipv6"]));
     }

@@ -1,27 +1,39 @@
-//! `rutterctl show ...` and `rutterctl bgp ...`: words in, answer out.
+//! `rutterctl show ...` and `rutterctl bgp ...`: words in, answer out, from one bgpd or from every node of a cluster.
 //!
 //! Invariant: which words are understood and what is asked for is decided by the table in `rutter-api` alone. This file
 //! only knows that commands under `bgp` answer with Cilium's models, which a node's name may be added to.
+
+use std::collections::BTreeMap;
 
 use anyhow::Context;
 use rutter_api::cilium::{peers, policies, routes};
 use rutter_api::client::Client;
 use rutter_api::show::command::{Request, Show, parse};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use crate::nodes::{Answers, Nodes};
+use crate::reach::Reach;
 use crate::{Cli, Format, indent, output};
 
-pub(crate) async fn run(cli: &Cli, client: &Client, first: &str, words: &[String]) -> anyhow::Result<()> {
+pub(crate) async fn run(cli: &Cli, first: &str, words: &[String]) -> anyhow::Result<()> {
     let line: Vec<&str> = std::iter::once(first).chain(words.iter().map(String::as_str)).collect();
     let request = parse(&line)?;
     let format = if request.json { Format::Json } else { cli.output };
+    match cli.reach(cli.node.as_deref()).await? {
+        Reach::Socket(client) => one(cli, &client, &request, format).await,
+        Reach::Cluster(nodes) => many(cli, &nodes, &request, format).await,
+    }
+}
+
+async fn one(cli: &Cli, client: &Client, request: &Request, format: Format) -> anyhow::Result<()> {
     let instance = cli.instance.as_deref();
     let answer = match (request.command.show, format) {
         (Show::CiliumPeers | Show::CiliumRoutes | Show::CiliumPolicies, format) => {
             let json = client.get_text(&request.target("json", instance)).await?;
             match format {
                 Format::Json => with_node(json, cli.node.as_deref())?,
-                Format::Text => table(&request, &json, cli.node.as_deref())?,
+                Format::Text => table(request, &json, cli.node.as_deref())?,
             }
         }
         (_, Format::Json) => indent::json(&client.get_text(&request.target("json", instance)).await?),
@@ -30,33 +42,85 @@ pub(crate) async fn run(cli: &Cli, client: &Client, first: &str, words: &[String
     output::print(&answer).context("cannot write the answer")
 }
 
+/// Every node's answer: one table in Cilium's words, one after the other in FRR's.
+async fn many(cli: &Cli, nodes: &Nodes, request: &Request, format: Format) -> anyhow::Result<()> {
+    let instance = cli.instance.as_deref();
+    let json = request.target("json", instance);
+    match (request.command.show, format) {
+        (_, Format::Json) => {
+            let answers: Answers<Box<RawValue>> = nodes.ask_json(&json).await;
+            let by_node: BTreeMap<&str, &RawValue> =
+                answers.heard.iter().map(|(node, value)| (node.as_str(), &**value)).collect();
+            print(&answers, &indent::json(&serde_json::to_string(&by_node)?))
+        }
+        (Show::CiliumPeers, Format::Text) => {
+            let mut answers: Answers<Vec<peers::Peer>> = nodes.ask_json(&json).await;
+            answers.heard.iter_mut().for_each(|(_, list)| peers::sort(list));
+            print(&answers, &peers::of_nodes(&answers.heard))
+        }
+        (Show::CiliumRoutes, Format::Text) => {
+            let answers = nodes.ask_json(&json).await;
+            let with_peer = note_defaults(request) != "available";
+            print(&answers, &routes::of_nodes(&answers.heard, with_peer))
+        }
+        (Show::CiliumPolicies, Format::Text) => {
+            let answers = nodes.ask_json(&json).await;
+            print(&answers, &policies::of_nodes(&answers.heard))
+        }
+        (_, Format::Text) => {
+            let answers = nodes.ask(&request.target("text", instance)).await;
+            let named = cli.node.is_none();
+            let page = |(node, text): &(String, String)| {
+                if named { format!("Node {node}:\n{text}\n") } else { text.clone() }
+            };
+            print(&answers, &answers.heard.iter().map(page).collect::<String>())
+        }
+    }
+}
+
+/// Prints what there is, and names the nodes that are missing in it.
+fn print<T>(answers: &Answers<T>, text: &str) -> anyhow::Result<()> {
+    if !answers.heard.is_empty() {
+        output::print(text).context("cannot write the answer")?;
+    }
+    answers.complain()
+}
+
 /// Cilium's command-line tool asks many nodes and answers by node; so does this one if it knows the node's name.
 fn with_node(json: String, node: Option<&str>) -> anyhow::Result<String> {
     let Some(node) = node else {
         return Ok(indent::json(&json));
     };
     let list = RawValue::from_string(json).context("bgpd's answer is no JSON")?;
-    let by_node = std::collections::BTreeMap::from([(node, list)]);
+    let by_node = BTreeMap::from([(node, list)]);
     Ok(indent::json(&serde_json::to_string(&by_node)?))
 }
 
 fn table(request: &Request, json: &str, node: Option<&str>) -> anyhow::Result<String> {
-    const MISMATCH: &str = "bgpd's answer has another shape; are both of the same version?";
     Ok(match request.command.show {
         Show::CiliumPeers => {
-            let mut list: Vec<peers::Peer> = serde_json::from_str(json).context(MISMATCH)?;
+            let mut list: Vec<peers::Peer> = read(json)?;
             peers::sort(&mut list);
             peers::to_text(&list, node)
         }
         Show::CiliumRoutes => {
-            let list: Vec<routes::Route> = serde_json::from_str(json).context(MISMATCH)?;
-            let table = request.value("table").unwrap_or("available");
-            if request.value("table").is_none() || request.value("family").is_none() {
-                let family = request.value("family").unwrap_or("ipv4");
-                eprintln!("(showing {table} {family} unicast; say otherwise with: bgp routes TABLE FAMILY)");
-            }
-            routes::to_text(&list, table != "available", node)
+            let with_peer = note_defaults(request) != "available";
+            routes::to_text(&read::<Vec<routes::Route>>(json)?, with_peer, node)
         }
-        _ => policies::to_text(&serde_json::from_str::<Vec<_>>(json).context(MISMATCH)?, node),
+        _ => policies::to_text(&read::<Vec<_>>(json)?, node),
     })
+}
+
+fn read<T: DeserializeOwned>(json: &str) -> anyhow::Result<T> {
+    serde_json::from_str(json).context("bgpd's answer has another shape; are both of the same version?")
+}
+
+/// The table of routes that is asked for; says so where it was left to us.
+fn note_defaults(request: &Request) -> &str {
+    let table = request.value("table").unwrap_or("available");
+    if request.value("table").is_none() || request.value("family").is_none() {
+        let family = request.value("family").unwrap_or("ipv4");
+        eprintln!("(showing {table} {family} unicast; say otherwise with: bgp routes TABLE FAMILY)");
+    }
+    table
 }

@@ -223,3 +223,76 @@ fn a_socket_path_can_be_too_long() {
     assert!(stderr(&output).contains("cannot reach bgpd at /tmp/xxx"), "{}", stderr(&output));
     assert_eq!(output.status.code(), Some(1));
 }
+
+/// A checkout's folder of manifests.
+fn manifests() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/bgp-lab")
+}
+
+#[test]
+fn manifests_are_explained_without_asking_anybody() {
+    let place = manifests().display().to_string();
+    let output = rutterctl(&format!("explain --manifests {place} service default/webpod"));
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+    assert!(text.starts_with("Service default/webpod: LoadBalancer"), "{text}");
+    assert!(text.contains("bgpd: not asked"), "{text}");
+    let one = rutterctl(&format!("explain --manifests {place} --node k8s-w1 -o json service default/webpod"));
+    let list: serde_json::Value = serde_json::from_str(&stdout(&one)).expect("JSON");
+    assert_eq!(list.as_array().map(Vec::len), Some(1), "{list}");
+    assert_eq!(
+        (&list[0]["node"], &list[0]["bgpd"]["state"]),
+        (&"k8s-w1".into(), &"notAsked".into()),
+        "{list:#}"
+    );
+
+    let unknown = rutterctl(&format!("explain --manifests {place} service default/none"));
+    assert_eq!(
+        (stderr(&unknown).as_str(), unknown.status.code()),
+        ("there is no Service default/none\n", Some(1))
+    );
+    let node = rutterctl(&format!("explain --manifests {place} --node nobody prefix 10.0.0.1"));
+    assert!(
+        stderr(&node).contains("has no Node \"nobody\"; it has: k8s-ctr, k8s-w0, k8s-w1"),
+        "{}",
+        stderr(&node)
+    );
+    for (words, expected) in [
+        ("explain router x", "write service, node or prefix"),
+        ("explain prefix 10.0.0.1/8", "it has bits beyond its length"),
+        ("explain service a/b/c", "write NAMESPACE/NAME"),
+    ] {
+        let output = rutterctl(words);
+        assert!(stderr(&output).contains(expected) && output.status.code() == Some(2), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn whom_a_command_asks_is_said_where_it_cannot_be() {
+    for (line, expected) in [
+        ("--socket /x --all-nodes bgp peers", "give one or the other"),
+        ("--kubeconfig /nowhere bgp peers", "cannot use the kubeconfig /nowhere"),
+        ("--all-nodes clear bgp all", "orders go to one bgpd over its socket"),
+        (
+            "--agent-socket /nowhere/agent.sock --socket /nowhere/bgpd.sock status",
+            "cannot reach rutter-agent at /nowhere/agent.sock",
+        ),
+    ] {
+        let output = rutterctl(line);
+        assert!(stderr(&output).contains(expected), "{line}: {}", stderr(&output));
+        assert_eq!(output.status.code(), Some(1), "{line}");
+    }
+}
+
+#[test]
+fn as_a_plugin_it_asks_the_cluster() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = folder.path().join("kubectl-rutter");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rutterctl"), &plugin).expect("a link");
+    let output = Command::new(&plugin)
+        .args(["bgp", "peers"])
+        .env("KUBECONFIG", "/nowhere/config")
+        .output()
+        .expect("it runs");
+    assert!(stderr(&output).contains("cannot use the kubeconfig"), "{}", stderr(&output));
+}

@@ -183,6 +183,16 @@ pub fn sort(peers: &mut [Peer]) {
 /// Cilium's table; with the column Node if the node is known.
 #[must_use]
 pub fn to_text(peers: &[Peer], node: Option<&str>) -> String {
+    table(node.is_some(), [(node.unwrap_or_default(), peers)])
+}
+
+/// The same of several nodes.
+#[must_use]
+pub fn of_nodes(nodes: &[(String, Vec<Peer>)]) -> String {
+    table(true, nodes.iter().map(|(node, peers)| (node.as_str(), peers.as_slice())))
+}
+
+fn table<'a>(with_node: bool, nodes: impl IntoIterator<Item = (&'a str, &'a [Peer])>) -> String {
     let heading = [
         "Node",
         "Local AS",
@@ -194,10 +204,12 @@ pub fn to_text(peers: &[Peer], node: Option<&str>) -> String {
         "Received",
         "Advertised",
     ];
-    let skip = usize::from(node.is_none());
+    let skip = usize::from(!with_node);
     let mut table = Table::new(heading.into_iter().skip(skip));
-    for (index, peer) in peers.iter().enumerate() {
-        let first = if index == 0 { node.unwrap_or_default() } else { "" };
+    let named = |(node, peers): (&'a str, &'a [Peer])| {
+        peers.iter().enumerate().map(move |(index, peer)| (if index == 0 { node } else { "" }, peer))
+    };
+    for (first, peer) in nodes.into_iter().flat_map(named) {
         let mut session = vec![
             first.to_owned(),
             peer.local_asn.to_string(),
@@ -228,6 +240,15 @@ pub fn to_text(peers: &[Peer], node: Option<&str>) -> String {
 mod tests {
     use super::*;
     use crate::intent::Family::{Ipv4Unicast, Ipv6Unicast};
+
+    #[test]
+    fn several_nodes_share_one_heading() {
+        let one = Peer { local_asn: 65001, session_state: SessionState::Idle, ..Peer::default() };
+        let text =
+            of_nodes(&[("w1".to_owned(), vec![one.clone(), one.clone()]), ("w2".to_owned(), vec![one])]);
+        let firsts: Vec<&str> = text.lines().map(|line| line[..4].trim()).collect();
+        assert_eq!(firsts, ["Node", "w1", "", "w2"], "{text}");
+    }
 
     fn peers() -> Vec<Peer> {
         let up = Peer {

@@ -243,6 +243,16 @@ fn cell(values: impl Iterator<Item = String>, combined: &str) -> String {
 /// Cilium's table, with the column Node if the node is known.
 #[must_use]
 pub fn to_text(policies: &[RoutePolicy], node: Option<&str>) -> String {
+    table(node.is_some(), [(node.unwrap_or_default(), policies)])
+}
+
+/// The same of several nodes.
+#[must_use]
+pub fn of_nodes(nodes: &[(String, Vec<RoutePolicy>)]) -> String {
+    table(true, nodes.iter().map(|(node, policies)| (node.as_str(), policies.as_slice())))
+}
+
+fn table<'a>(with_node: bool, nodes: impl IntoIterator<Item = (&'a str, &'a [RoutePolicy])>) -> String {
     let heading = [
         "Node",
         "Instance",
@@ -255,18 +265,19 @@ pub fn to_text(policies: &[RoutePolicy], node: Option<&str>) -> String {
         "RIB Action",
         "Path Actions",
     ];
-    let skip = usize::from(node.is_none());
+    let skip = usize::from(!with_node);
     let mut table = Table::new(heading.into_iter().skip(skip));
-    let mut node = node.unwrap_or_default();
-    for policy in policies {
+    let named = |(node, policies): (&'a str, &'a [RoutePolicy])| {
+        policies.iter().enumerate().map(move |(index, policy)| (if index == 0 { node } else { "" }, policy))
+    };
+    for (node, policy) in nodes.into_iter().flat_map(named) {
         let direction = match policy.r#type {
             PolicyType::Import => "import",
             PolicyType::Export => "export",
         };
         let instance =
             if policy.instance.is_empty() { policy.router_asn.to_string() } else { policy.instance.clone() };
-        let mut of_policy =
-            [std::mem::take(&mut node).to_owned(), instance, policy.name.clone(), direction.to_owned()];
+        let mut of_policy = [node.to_owned(), instance, policy.name.clone(), direction.to_owned()];
         for statement in &policy.statements {
             let families =
                 statement.match_families.iter().map(|family| format!("{}/{}", family.afi, family.safi));

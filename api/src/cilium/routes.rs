@@ -203,8 +203,22 @@ fn joined<T: std::fmt::Display>(values: impl Iterator<Item = T>, separator: &str
 /// ones.
 #[must_use]
 pub fn to_text(routes: &[Route], with_peer: bool, node: Option<&str>) -> String {
+    table(with_peer, node.is_some(), [(node.unwrap_or_default(), routes)])
+}
+
+/// The same of several nodes.
+#[must_use]
+pub fn of_nodes(nodes: &[(String, Vec<Route>)], with_peer: bool) -> String {
+    table(with_peer, true, nodes.iter().map(|(node, routes)| (node.as_str(), routes.as_slice())))
+}
+
+fn table<'a>(
+    with_peer: bool,
+    with_node: bool,
+    nodes: impl IntoIterator<Item = (&'a str, &'a [Route])>,
+) -> String {
     let columns = [
-        (node.is_some(), "Node"),
+        (with_node, "Node"),
         (true, "VRouter"),
         (with_peer, "Peer"),
         (true, "Prefix"),
@@ -214,9 +228,9 @@ pub fn to_text(routes: &[Route], with_peer: bool, node: Option<&str>) -> String 
     ];
     let shown = columns.map(|(shown, _)| shown);
     let mut table = Table::new(columns.into_iter().filter(|(shown, _)| *shown).map(|(_, name)| name));
-    let mut node = node.unwrap_or_default();
-    for route in routes {
-        for path in &route.paths {
+    for (mut node, routes) in nodes {
+        for (route, path) in routes.iter().flat_map(|route| route.paths.iter().map(move |path| (route, path)))
+        {
             let cells = [
                 std::mem::take(&mut node).to_owned(),
                 route.router_asn.to_string(),
