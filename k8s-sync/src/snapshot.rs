@@ -66,7 +66,7 @@ impl Snapshot {
     }
 
     /// Adds an object, or replaces the one of its kind and name.
-    pub(crate) fn insert(&mut self, object: Object) {
+    pub fn insert(&mut self, object: Object) {
         let name = object.metadata().name.clone().unwrap_or_default();
         match object {
             Object::Node(node) => {
