@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -417,9 +418,11 @@ pub struct Policy {
     pub name: String,
     /// What happens to a route that no statement matches.
     pub default_action: Verdict,
-    /// The statements, in order of evaluation.
+    /// The statements, in order of evaluation. Shared: peers with the same configuration have the same thousands of them,
+    /// and from one intent to the next few change.
     #[serde(default)]
-    pub statements: Vec<Statement>,
+    #[schema(value_type = Vec<Statement>)]
+    pub statements: Vec<Arc<Statement>>,
 }
 
 /// One policy statement: all conditions must hold; an absent condition always holds.
