@@ -388,7 +388,8 @@ pub struct Route {
     pub large_communities: Vec<String>,
     /// Why this route exists, for `show` and `explain`, e.g. `Service default/webpod LoadBalancerIP`. Never on the wire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub source: Option<Arc<str>>,
 }
 
 /// ORIGIN attribute (RFC 4271 §5.1.1).

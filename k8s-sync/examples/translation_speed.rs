@@ -117,7 +117,11 @@ fn measure(mut work: impl FnMut() -> NodeIntent) -> (Duration, usize, usize) {
 }
 
 fn report(what: &str, (time, allocations, bytes): (Duration, usize, usize)) {
-    println!("{what:<28} {:>8.2} ms {allocations:>9} allocations {:>7} kB", time.as_secs_f64() * 1e3, bytes / 1024);
+    println!(
+        "{what:<28} {:>8.2} ms {allocations:>9} allocations {:>7} kB",
+        time.as_secs_f64() * 1e3,
+        bytes / 1024
+    );
 }
 
 fn main() {

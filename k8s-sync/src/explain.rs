@@ -11,7 +11,7 @@ use rutter_api::explain::{BgpdAnswer, Explanation, Outcome, Subject};
 use rutter_api::intent::{self, Intent, Verdict};
 use rutter_crds::CiliumBGPNodeConfig;
 
-use crate::advertise::Advertiser;
+use crate::advertise::{Advertiser, Memo};
 use crate::object::NamespacedName;
 use crate::options::Options;
 use crate::report::Report;
@@ -47,9 +47,10 @@ pub fn explain(
     options: &Options,
     subject: &Subject,
 ) -> Result<Explanation, NotFound> {
-    let advertiser = Advertiser::new(snapshot, local, snapshot.node(&local.name), options);
+    let advertiser = Advertiser::new(snapshot, local, snapshot.node(&local.name), options, Memo::default());
     let (about, names) = about(&advertiser, local, subject)?;
-    let mut translated = translate(snapshot, config, local, options, Report::traced(Trace::new(about)));
+    let traced = Report::traced(Trace::new(about));
+    let (mut translated, _) = translate(snapshot, config, local, options, (traced, Memo::default()));
     let trace = translated.report.take_trace();
     let (notes, mut instances) = trace.map(|trace| (trace.node, trace.instances)).unwrap_or_default();
     let wanted = wanted(subject, &instances);

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::ser::SerializeStruct as _;
@@ -119,7 +120,8 @@ impl Serialize for Finding {
 /// All findings of one pass, without duplicates, in a stable order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    findings: BTreeSet<Finding>,
+    /// Shared: what was found about an object that has not changed is not made anew in each pass.
+    findings: BTreeSet<Arc<Finding>>,
     /// Only while an explanation is made.
     trace: Option<Box<Trace>>,
 }
@@ -130,12 +132,27 @@ impl Report {
         if let Some(trace) = &mut self.trace {
             trace.finding(&finding);
         }
-        self.findings.insert(finding);
+        self.findings.insert(Arc::new(finding));
+    }
+
+    /// Adds a finding of an earlier pass.
+    pub(crate) fn add_again(&mut self, finding: &Arc<Finding>) {
+        self.findings.insert(Arc::clone(finding));
+    }
+
+    /// The findings, to be added again in later passes.
+    pub(crate) fn into_findings(self) -> impl Iterator<Item = Arc<Finding>> {
+        self.findings.into_iter()
+    }
+
+    /// Whether every step has to be taken, because somebody is watching.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.trace.is_some()
     }
 
     /// Adds all findings of another report.
-    pub fn merge(&mut self, other: Self) {
-        self.findings.extend(other.findings);
+    pub fn merge(&mut self, mut other: Self) {
+        self.findings.append(&mut other.findings);
         self.trace = self.trace.take().or(other.trace);
     }
 
@@ -163,7 +180,7 @@ impl Report {
 
     /// The findings, by file, object, field and reason.
     pub fn iter(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter()
+        self.findings.iter().map(AsRef::as_ref)
     }
 
     /// Whether there is nothing to tell.
@@ -188,11 +205,14 @@ impl Report {
     pub fn locate(&mut self, find: impl Fn(&ObjectRef, Option<&str>) -> Option<Location>) {
         self.findings = std::mem::take(&mut self.findings)
             .into_iter()
-            .map(|mut finding| {
-                if let (None, Some(object)) = (&finding.location, &finding.object) {
-                    finding.location = find(object, finding.field.as_deref());
-                }
-                finding
+            .map(|finding| match (&finding.location, &finding.object) {
+                (None, Some(object)) => match find(object, finding.field.as_deref()) {
+                    Some(location) => {
+                        Arc::new(Finding { location: Some(location), ..Finding::clone(&finding) })
+                    }
+                    None => finding,
+                },
+                _ => finding,
             })
             .collect();
     }

@@ -137,16 +137,22 @@ pub(crate) fn service_of(slice: &EndpointSlice) -> Option<NamespacedName> {
 }
 
 impl<'s> NodeView<'s> {
-    /// A label of the node. The Node decides if it exists: CiliumNode labels are a mirror of it, and a mirror that a
+    /// Labels of the node. The Node decides if it exists: CiliumNode labels are a mirror of it, and a mirror that a
     /// stopped Cilium left behind must not keep a node selected.
     #[must_use]
-    pub fn label(&self, key: &str) -> Option<&'s str> {
+    pub fn labels(&self) -> Option<&'s BTreeMap<String, String>> {
         let metadata = match (self.node, self.cilium_node) {
             (Some(node), _) => &node.metadata,
             (None, Some(node)) => &node.metadata,
             (None, None) => return None,
         };
-        metadata.labels.as_ref()?.get(key).map(String::as_str)
+        metadata.labels.as_ref()
+    }
+
+    /// One of the [labels](Self::labels).
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&'s str> {
+        self.labels()?.get(key).map(String::as_str)
     }
 
     /// Addresses with their kind (`InternalIP`, ...), those of the CiliumNode first.

@@ -141,9 +141,9 @@ impl Trace {
         entry.prefixes += offer.prefixes.len();
         let wanted = offer.prefixes.iter().filter(|prefix| wanted(prefix));
         entry.offers.extend(wanted.map(|prefix| Offer {
-            source: offer.source.clone(),
+            source: offer.source.to_string(),
             prefix: *prefix,
-            statement: offer.statement.clone(),
+            statement: offer.statement.name.clone(),
         }));
     }
 

@@ -78,7 +78,7 @@ fn listen(instance: &intent::Instance) -> Vec<SocketAddr> {
 
 /// Statements that were resolved before. Equal ones are resolved once and shared, and so are all comparisons of them.
 #[derive(Default)]
-struct Known<'i>(Vec<(&'i [intent::Statement], Arc<[policy::Statement]>)>);
+struct Known<'i>(Vec<(&'i [Arc<intent::Statement>], Arc<[policy::Statement]>)>);
 
 fn dynamic<'i>(
     dynamic: &'i intent::DynamicPeers,
@@ -199,7 +199,7 @@ fn route(route: &intent::Route) -> Result<OriginatedRoute, ResolveError> {
         local_preference: route.local_preference,
         communities: communities(&route.communities)?,
         large_communities: large_communities(&route.large_communities)?,
-        source: route.source.as_deref().map(Arc::from),
+        source: route.source.clone(),
     })
 }
 
@@ -208,7 +208,7 @@ fn policy<'i>(policy: &'i intent::Policy, known: &mut Known<'i>) -> Result<polic
     let statements = match known.0.iter().find(|(other, _)| *other == written) {
         Some((_, statements)) => Arc::clone(statements),
         None => {
-            let statements: Arc<[_]> = written.iter().map(statement).collect::<Result<_, _>>()?;
+            let statements: Arc<[_]> = written.iter().map(|one| statement(one)).collect::<Result<_, _>>()?;
             known.0.push((written, Arc::clone(&statements)));
             statements
         }

@@ -366,14 +366,14 @@ fn add_export(differences: &mut Differences<'_>, merged: &mut Option<Policy>, mo
     let (winner, loser) = (Some(merged.default_action), Some(more.default_action));
     differences.check("export.defaultAction", &winner, &loser, &None);
     // Within one policy names are unique, between owners they need not be.
-    let mut known = HashMap::<&str, Vec<&Statement>>::new();
+    let mut known = HashMap::<&str, Vec<&Arc<Statement>>>::new();
     for statement in &merged.statements {
         known.entry(&statement.name).or_default().push(statement);
     }
-    let is_new = |statement: &&Statement| {
+    let is_new = |statement: &&Arc<Statement>| {
         known.get(statement.name.as_str()).is_none_or(|others| !others.contains(statement))
     };
-    let new: Vec<Statement> = more.statements.iter().filter(is_new).cloned().collect();
+    let new: Vec<Arc<Statement>> = more.statements.iter().filter(is_new).cloned().collect();
     merged.statements.extend(new);
 }
 

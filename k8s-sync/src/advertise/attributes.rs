@@ -62,9 +62,9 @@ impl Attributes {
     }
 
     /// The union of communities and the higher local preference.
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.communities.extend(other.communities);
-        self.large_communities.extend(other.large_communities);
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.communities.extend(&other.communities);
+        self.large_communities.extend(&other.large_communities);
         self.local_preference = self.local_preference.max(other.local_preference);
     }
 
@@ -135,7 +135,7 @@ mod tests {
     fn merging_takes_the_union_and_the_maximum() {
         let mut first = read(json!({"localPreference": 100, "communities": {"large": ["1:2:3"]}})).unwrap();
         first.merge(
-            read(json!({"localPreference": 50, "communities": {"large": ["1:2:3", "0:0:1"]}})).unwrap(),
+            &read(json!({"localPreference": 50, "communities": {"large": ["1:2:3", "0:0:1"]}})).unwrap(),
         );
         let actions = first.actions();
         assert_eq!(actions.local_preference, Some(100));

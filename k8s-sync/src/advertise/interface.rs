@@ -1,6 +1,5 @@
 //! Type Interface: the addresses of a device of the node, each as a route of its own.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -34,20 +33,19 @@ pub(super) fn offer(
     if usable.is_empty() {
         return report.add(refuse(Reason::InterfaceWithoutAddress { node, name }));
     }
-    let prefixes: BTreeSet<IpNet> =
+    let prefixes: Vec<IpNet> =
         usable.into_iter().filter(|address| fits(entry.family, address.is_ipv4())).map(IpNet::from).collect();
     if prefixes.is_empty() {
         return;
     }
-    let offer = Offer {
-        priority: PRIORITY,
-        statement: format!("Interface-{}", suffix(entry.family)),
-        source: format!("Interface {name}"),
-        family: entry.family,
+    let offer = Offer::new(
+        PRIORITY,
+        (format!("Interface-{}", suffix(entry.family)), format!("Interface {name}")),
+        entry.family,
         prefixes,
-        attributes: entry.attributes.clone(),
-        origin: Origin::Igp,
-    };
+        &entry.attributes,
+        Origin::Igp,
+    );
     propose(offer, None, report, offers);
 }
 

@@ -6,18 +6,23 @@
 
 mod attributes;
 mod interface;
+mod memo;
+mod offers;
 mod pod_cidr;
 mod pod_ip_pool;
 mod service;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::sync::Arc;
 
-use ipnet::IpNet;
-use rutter_api::intent::{Family, Origin};
-use rutter_crds::LabelSelector;
+use rutter_api::intent::Family;
 use rutter_crds::bgp_advertisement::{BGPAdvertisement, BGPAdvertisementType};
+use rutter_crds::{CiliumBGPAdvertisement, LabelSelector};
 
 pub(crate) use attributes::Attributes;
+pub(crate) use memo::Memo;
+use memo::Parts;
+pub(crate) use offers::{Offer, OfferSet, Offers};
 use service::Catalogue;
 
 use crate::object::{NamespacedName, ObjectRef};
@@ -26,58 +31,15 @@ use crate::report::{Finding, Report};
 use crate::snapshot::{NodeView, Snapshot};
 use crate::translate::LocalNode;
 
-/// Prefixes that leave together, with the same attributes, for the same reason.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Offer {
-    /// Order of evaluation among statements; smaller first.
-    pub(crate) priority: u8,
-    /// Name of the statement.
-    pub(crate) statement: String,
-    /// What it is about; two offers with the same statement name and different sources stay apart.
-    pub(crate) source: String,
-    pub(crate) family: Family,
-    pub(crate) prefixes: BTreeSet<IpNet>,
-    pub(crate) attributes: Attributes,
-    pub(crate) origin: Origin,
-}
-
-/// Offers without duplicates, by priority and statement name.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Offers(BTreeMap<(u8, String, String), Offer>);
-
-impl Offers {
-    /// Adds an offer, merged with an earlier one about the same thing.
-    pub(crate) fn add(&mut self, offer: Offer) {
-        let key = (offer.priority, offer.statement.clone(), offer.source.clone());
-        match self.0.get_mut(&key) {
-            Some(known) => {
-                known.prefixes.extend(offer.prefixes);
-                known.attributes.merge(offer.attributes);
-            }
-            None => {
-                self.0.insert(key, offer);
-            }
-        }
-    }
-
-    /// Adds all offers of another peer.
-    pub(crate) fn merge(&mut self, other: Self) {
-        other.0.into_values().for_each(|offer| self.add(offer));
-    }
-
-    /// The offers, in order of evaluation.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Offer> {
-        self.0.values()
-    }
-}
-
 /// Answers what a node offers; looks at each service once, however many peers ask.
 pub(crate) struct Advertiser<'s> {
     snapshot: &'s Snapshot,
     local: &'s LocalNode,
     view: Option<NodeView<'s>>,
     options: &'s Options,
-    services: Catalogue<'s>,
+    services: Catalogue,
+    /// What entries offer of Services, from the pass before and from this one.
+    parts: RefCell<Parts>,
 }
 
 /// One entry of a CiliumBGPAdvertisement, with its place.
@@ -85,14 +47,16 @@ pub(crate) struct Entry<'s> {
     object: &'s ObjectRef,
     field: String,
     advertisement: &'s BGPAdvertisement,
-    attributes: Attributes,
+    /// The object it is in, and where.
+    of: (&'s Arc<CiliumBGPAdvertisement>, usize),
+    attributes: Arc<Attributes>,
     family: Family,
 }
 
 /// Adds an offer, and records it; `service` is whose it is, if it is a Service's.
 fn propose(offer: Offer, service: Option<&NamespacedName>, report: &mut Report, offers: &mut Offers) {
     report.record(|trace| trace.offer(service, &offer));
-    offers.add(offer);
+    offers.add(Arc::new(offer));
 }
 
 /// How a type turns an entry into offers.
@@ -112,9 +76,15 @@ impl<'s> Advertiser<'s> {
         local: &'s LocalNode,
         view: Option<NodeView<'s>>,
         options: &'s Options,
+        memo: Memo,
     ) -> Self {
-        let services = Catalogue::new(snapshot, local, view.as_ref(), options);
-        Self { snapshot, local, view, options, services }
+        let (services, parts) = memo.catalogue(snapshot, local, view.as_ref(), options);
+        Self { snapshot, local, view, options, services, parts: RefCell::new(parts) }
+    }
+
+    /// What the next pass can use.
+    pub(crate) fn into_memo(self) -> Memo {
+        Memo::of(self.local, self.view.as_ref(), self.options, self.services, self.parts.into_inner())
     }
 
     /// Collects what the selected advertisements offer in a family. Returns whether any was selected.
@@ -138,9 +108,8 @@ impl<'s> Advertiser<'s> {
             }
             found = true;
             let object = ObjectRef::cluster("CiliumBGPAdvertisement", name);
-            for (index, advertisement) in advertisement.spec.advertisements.iter().enumerate() {
-                let field = format!("spec.advertisements[{index}]");
-                self.entry(&object, field, advertisement, family, report, offers);
+            for index in 0..advertisement.spec.advertisements.len() {
+                self.entry(&object, (advertisement, index), family, report, offers);
             }
         }
         found
@@ -149,18 +118,21 @@ impl<'s> Advertiser<'s> {
     fn entry(
         &self,
         object: &ObjectRef,
-        field: String,
-        advertisement: &BGPAdvertisement,
+        of: (&Arc<CiliumBGPAdvertisement>, usize),
         family: Family,
         report: &mut Report,
         offers: &mut Offers,
     ) {
+        let Some(advertisement) = of.0.spec.advertisements.get(of.1) else { return };
+        let field = format!("spec.advertisements[{}]", of.1);
         let row = TYPES.iter().find(|(kind, ..)| *kind == advertisement.advertisement_type);
         let Some((_, offering)) = row else { return };
         report.record(|trace| trace.entry(&field, advertisement.advertisement_type));
         match Attributes::read(advertisement.attributes.as_ref()) {
             Ok(attributes) => {
-                offering(self, &Entry { object, field, advertisement, attributes, family }, report, offers);
+                let entry =
+                    Entry { object, field, advertisement, of, attributes: Arc::new(attributes), family };
+                offering(self, &entry, report, offers);
             }
             // Without an attribute that was asked for, the route could go where it must not.
             Err(problems) => report.extend(

@@ -1,7 +1,5 @@
 //! Type PodCIDR: the pod CIDRs of the node itself, in IPAM modes where it has some.
 
-use std::collections::BTreeSet;
-
 use ipnet::IpNet;
 use rutter_api::intent::Origin;
 
@@ -34,11 +32,11 @@ pub(super) fn offer(
     if written.is_empty() {
         return report.add(Finding::on(&node, "spec.podCIDRs", Reason::NoPodCidr));
     }
-    let mut prefixes = BTreeSet::new();
+    let mut prefixes = Vec::new();
     for text in written {
         match text.parse::<IpNet>() {
             Ok(prefix) if fits(entry.family, matches!(prefix, IpNet::V4(_))) => {
-                prefixes.insert(prefix.trunc());
+                prefixes.push(prefix.trunc());
             }
             Ok(_other_family) => {}
             Err(_no_cidr) => {
@@ -50,14 +48,13 @@ pub(super) fn offer(
     if prefixes.is_empty() {
         return;
     }
-    let offer = Offer {
-        priority: PRIORITY,
-        statement: format!("PodCIDR-{}", suffix(entry.family)),
-        source: format!("PodCIDR {}", advertiser.local.name),
-        family: entry.family,
+    let offer = Offer::new(
+        PRIORITY,
+        (format!("PodCIDR-{}", suffix(entry.family)), format!("PodCIDR {}", advertiser.local.name)),
+        entry.family,
         prefixes,
-        attributes: entry.attributes.clone(),
-        origin: Origin::Igp,
-    };
+        &entry.attributes,
+        Origin::Igp,
+    );
     propose(offer, None, report, offers);
 }

@@ -2,8 +2,6 @@
 //!
 //! Invariant: a CIDR is announced only while its pool exists and cuts pieces of exactly that length.
 
-use std::collections::BTreeSet;
-
 use ipnet::IpNet;
 use rutter_api::intent::{Family, Origin};
 use rutter_crds::CiliumPodIPPool;
@@ -71,13 +69,13 @@ fn one_pool(
         let reason = Reason::NoPoolCidr { pool: name.to_owned() };
         return report.add(Finding::on(&node, "spec.ipam.pools.allocated", reason));
     }
-    let mut prefixes = BTreeSet::new();
+    let mut prefixes = Vec::new();
     for text in texts {
         let reason = match text.parse::<IpNet>() {
             Ok(prefix) if !fits(entry.family, matches!(prefix, IpNet::V4(_))) => continue,
             Ok(prefix) => match mask_size(pool, entry.family) {
                 Some(length) if length == prefix.prefix_len() => {
-                    prefixes.insert(prefix.trunc());
+                    prefixes.push(prefix.trunc());
                     continue;
                 }
                 length => Reason::PoolMaskSizeDiffers {
@@ -96,15 +94,14 @@ fn one_pool(
     if prefixes.is_empty() {
         return;
     }
-    let offer = Offer {
-        priority: PRIORITY,
-        statement: format!("CiliumPodIPPool-{name}-{}", suffix(entry.family)),
-        source: format!("CiliumPodIPPool {name}"),
-        family: entry.family,
+    let offer = Offer::new(
+        PRIORITY,
+        (format!("CiliumPodIPPool-{name}-{}", suffix(entry.family)), format!("CiliumPodIPPool {name}")),
+        entry.family,
         prefixes,
-        attributes: entry.attributes.clone(),
-        origin: Origin::Igp,
-    };
+        &entry.attributes,
+        Origin::Igp,
+    );
     propose(offer, None, report, offers);
 }
 

@@ -3,15 +3,19 @@
 //! Invariant: the intent always passes `Intent::validate`. Every instance and every peer is tried alone by bgpd's own
 //! rules first; what fails is left out by name and the rest runs.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use ipnet::IpNet;
 use rutter_api::intent::{Instance, Intent, Origin, Peer, Route};
 use rutter_crds::CiliumBGPNodeConfig;
 use rutter_crds::bgp_node_config::CiliumBGPNodeInstance;
 
 use super::peer::{self, PeerOutcome};
 use super::router_id::router_id;
-use crate::advertise::{Advertiser, Offers};
+use super::translator::Translator;
+use crate::advertise::{Advertiser, Memo, Offer, OfferSet};
 use crate::conditions::{Condition, ObjectConditions};
 use crate::network::Network;
 use crate::object::ObjectRef;
@@ -57,6 +61,8 @@ pub(super) struct Scope<'s> {
     pub(super) advertiser: Advertiser<'s>,
     /// Whom to blame for what the node configuration says: its cluster configuration, if one wrote it.
     pub(super) author: ObjectRef,
+    /// What peers are offered, by instance and CiliumBGPPeerConfig: it is the same for all that name it.
+    pub(super) shared: RefCell<BTreeMap<(String, String), Arc<OfferSet>>>,
 }
 
 /// Translates the configuration of a node.
@@ -67,7 +73,7 @@ pub fn intent_for_node(
     local: &LocalNode,
     options: &Options,
 ) -> NodeIntent {
-    translate(snapshot, config, local, options, Report::default())
+    Translator::default().intent_for_node(snapshot, config, local, options)
 }
 
 /// The same, with what is recorded on the way in the report.
@@ -76,8 +82,8 @@ pub(crate) fn translate(
     config: Option<&CiliumBGPNodeConfig>,
     local: &LocalNode,
     options: &Options,
-    report: Report,
-) -> NodeIntent {
+    (report, memo): (Report, Memo),
+) -> (NodeIntent, Memo) {
     let mut result = NodeIntent { report, ..NodeIntent::default() };
     let node = ObjectRef::cluster("Node", &local.name);
     let view = snapshot.node(&local.name);
@@ -86,13 +92,14 @@ pub(crate) fn translate(
     }
     let Some(config) = config else {
         result.report.add(Finding::about(&node, Reason::NodeNotSelected));
-        return result;
+        return (result, Memo::default());
     };
     let scope = Scope {
         snapshot,
         options,
         local,
-        advertiser: Advertiser::new(snapshot, local, view.clone(), options),
+        advertiser: Advertiser::new(snapshot, local, view.clone(), options, memo),
+        shared: RefCell::default(),
         view,
         author: author(config, &local.name),
     };
@@ -117,7 +124,7 @@ pub(crate) fn translate(
         observed_generation: config.metadata.generation,
         conditions: vec![Condition::reconcile_error(&errors)],
     });
-    result
+    (result, scope.advertiser.into_memo())
 }
 
 /// People write cluster configurations; only a node configuration without one was written itself. The indices of
@@ -151,7 +158,8 @@ fn build(
             }
         }
     }
-    let mut offers = Offers::default();
+    let bare = instance.clone();
+    let mut offers: Vec<Arc<OfferSet>> = Vec::new();
     for (index, peer) in config.peers.iter().enumerate() {
         let path = format!("{path}.peers[{index}]");
         let peer_config = peer.peer_config_ref.as_ref().map(|reference| reference.name.as_str());
@@ -167,12 +175,14 @@ fn build(
             continue;
         };
         report.record(|trace| trace.back_to(Level::Peer));
-        if let Some(finding) = objection(&scope.author, &instance, &peer, &path) {
+        if let Some(finding) = objection(&scope.author, (&bare, &instance.peers), &peer, &path) {
             report.add(finding);
             continue;
         }
         instance.peers.push(peer);
-        offers.merge(of_peer);
+        if !offers.iter().any(|known| Arc::ptr_eq(known, &of_peer)) {
+            offers.push(of_peer);
+        }
     }
     instance.routes = routes(&offers);
     Some(instance)
@@ -222,15 +232,25 @@ fn shell(
     Some(instance)
 }
 
-/// Why bgpd would not take the peer: an address twice, or bgpd's own rules.
-fn objection(author: &ObjectRef, instance: &Instance, peer: &Peer, path: &str) -> Option<Finding> {
+/// Why bgpd would not take the peer: an address twice, or bgpd's own rules. Statements are left out of that: what they are
+/// made of is right by construction, and there may be thousands.
+fn objection(
+    author: &ObjectRef,
+    (bare, others): (&Instance, &[Peer]),
+    peer: &Peer,
+    path: &str,
+) -> Option<Finding> {
     let same = |other: &&Peer| other.address == peer.address && other.interface == peer.interface;
-    if let Some(other) = instance.peers.iter().find(same) {
+    if let Some(other) = others.iter().find(same) {
         let (other, address) = (other.name.clone(), peer.address.to_string());
         let reason = Reason::PeerAddressTaken { peer: peer.name.clone(), other, address };
         return Some(Finding::on(author, format!("{path}.peerAddress"), reason));
     }
-    let alone = Instance { routes: Vec::new(), peers: vec![peer.clone()], ..instance.clone() };
+    let mut alone = peer.clone();
+    if let Some(export) = &mut alone.export {
+        export.statements = Vec::new();
+    }
+    let alone = Instance { peers: vec![alone], ..bare.clone() };
     let invalid = Intent { hold_seconds: None, instances: vec![alone] }.validate().err()?;
     let field = invalid.field.trim_start_matches("instances[0].peers[0].");
     let problem = format!("{field}: {}", invalid.problem);
@@ -238,28 +258,32 @@ fn objection(author: &ObjectRef, instance: &Instance, peer: &Peer, path: &str) -
 }
 
 /// The routes behind the statements of all peers. Policies decide who hears of which.
-fn routes(offers: &Offers) -> Vec<Route> {
-    let mut routes: BTreeMap<_, (Origin, BTreeSet<&str>)> = BTreeMap::new();
-    for offer in offers.iter() {
-        for prefix in &offer.prefixes {
-            let (origin, sources) = routes.entry(*prefix).or_insert((Origin::Igp, BTreeSet::new()));
-            sources.insert(&offer.source);
-            if offer.origin == Origin::Incomplete {
-                *origin = Origin::Incomplete;
-            }
-        }
+fn routes(sets: &[Arc<OfferSet>]) -> Vec<Route> {
+    let mut all: Vec<(IpNet, &Offer)> = sets.iter().flat_map(|set| set.prefixes()).collect();
+    if sets.len() > 1 {
+        all.sort_by_key(|(prefix, _)| *prefix);
     }
-    routes
-        .into_iter()
-        .map(|(prefix, (origin, sources))| Route {
-            prefix,
-            origin,
-            next_hop: None,
-            med: None,
-            local_preference: None,
-            communities: Vec::new(),
-            large_communities: Vec::new(),
-            source: Some(sources.into_iter().collect::<Vec<_>>().join(", ")),
+    all.chunk_by(|a, b| a.0 == b.0)
+        .filter_map(|same| {
+            let (prefix, first) = *same.first()?;
+            let incomplete = same.iter().any(|(_, offer)| offer.origin == Origin::Incomplete);
+            let source = match same {
+                [_] => Arc::clone(&first.source),
+                several => {
+                    let sources: BTreeSet<&str> = several.iter().map(|(_, offer)| &*offer.source).collect();
+                    sources.into_iter().collect::<Vec<_>>().join(", ").into()
+                }
+            };
+            Some(Route {
+                prefix,
+                origin: if incomplete { Origin::Incomplete } else { Origin::Igp },
+                next_hop: None,
+                med: None,
+                local_preference: None,
+                communities: Vec::new(),
+                large_communities: Vec::new(),
+                source: Some(source),
+            })
         })
         .collect()
 }

@@ -12,8 +12,10 @@ mod policy;
 mod router_id;
 mod router_id_pool;
 mod secret;
+mod translator;
 
 pub use cluster_config::{ClusterPlan, node_configs};
 pub(crate) use cluster_config::{selector_reason, unmet};
 pub(crate) use instance::translate;
 pub use instance::{LocalNode, NodeIntent, intent_for_node};
+pub use translator::Translator;

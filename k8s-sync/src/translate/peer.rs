@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use rutter_api::intent::{GracefulRestart, Peer, Timers};
 use rutter_crds::CiliumBGPPeerConfigSpec;
@@ -16,7 +17,7 @@ use super::family::{FamilyAdverts, both, families};
 use super::instance::Scope;
 use super::policy::{export_policy, import_policy};
 use super::secret;
-use crate::advertise::Offers;
+use crate::advertise::{OfferSet, Offers};
 use crate::object::ObjectRef;
 use crate::report::{Finding, Reason, Report};
 use crate::trace::Level;
@@ -24,7 +25,7 @@ use crate::trace::Level;
 /// A peer and what is offered to it.
 pub(super) struct PeerOutcome {
     pub(super) peer: Peer,
-    pub(super) offers: Offers,
+    pub(super) offers: Arc<OfferSet>,
 }
 
 /// An address, and the interface that a link-local one belongs to.
@@ -87,7 +88,7 @@ pub(super) fn build(
         report.add(Finding::on(&scope.author, format!("{path}.peerConfigRef"), reason));
         both()
     };
-    let offers = offers(scope, &families, object, report);
+    let offers = shared_offers(scope, instance, &settings, &families, object, report);
     let mut peer = Peer {
         name: config.name.clone(),
         address: remote.address,
@@ -140,6 +141,27 @@ fn settings<'s>(
             Err(("peerConfigRef.name", Reason::PeerConfigMissing { peer, name }))
         }
     }
+}
+
+/// What the peer is offered, which peers of the instance with the same configuration have in common.
+fn shared_offers(
+    scope: &Scope<'_>,
+    instance: &str,
+    settings: &Settings<'_>,
+    families: &[FamilyAdverts<'_>],
+    object: &ObjectRef,
+    report: &mut Report,
+) -> Arc<OfferSet> {
+    let key = settings.object.as_ref().filter(|_| !report.is_traced());
+    let Some(key) = key.map(|config| (instance.to_owned(), config.name.clone())) else {
+        return Arc::new(offers(scope, families, object, report).settle());
+    };
+    let known = scope.shared.borrow().get(&key).cloned();
+    known.unwrap_or_else(|| {
+        let offers = Arc::new(offers(scope, families, object, report).settle());
+        scope.shared.borrow_mut().insert(key, Arc::clone(&offers));
+        offers
+    })
 }
 
 /// What the selected advertisements offer, over all families.

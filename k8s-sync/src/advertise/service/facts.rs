@@ -47,7 +47,7 @@ impl Advertiser<'_> {
             name: name.to_string(),
             r#type: spec.type_.unwrap_or_else(|| "ClusterIP".to_owned()),
             load_balancer_class: spec.load_balancer_class,
-            labels: state.labels.cloned().unwrap_or_default(),
+            labels: service.metadata.labels.clone().unwrap_or_default(),
             external_traffic_policy: policy(spec.external_traffic_policy),
             internal_traffic_policy: policy(spec.internal_traffic_policy),
             addresses,
@@ -59,10 +59,10 @@ impl Advertiser<'_> {
 
     /// The Services with an address inside a prefix, announced or not.
     pub(crate) fn services_within(&self, prefix: &IpNet) -> BTreeSet<NamespacedName> {
-        let within = |state: &ServiceState<'_>| {
+        let within = |state: &ServiceState| {
             let mut frontends = TYPES.into_iter().flat_map(|kind| &state.addresses(kind).frontends);
             frontends.any(|frontend| prefix.contains(&frontend.address))
         };
-        self.services.iter().filter(|(_, state)| within(state)).map(|(name, _)| name.clone()).collect()
+        self.services.iter().filter(|state| within(state)).map(|state| state.name.clone()).collect()
     }
 }

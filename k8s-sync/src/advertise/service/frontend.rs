@@ -4,10 +4,11 @@
 //! and foreign-proxy services have no frontends, `externalTrafficPolicy` governs LoadBalancerIP and ExternalIP,
 //! `internalTrafficPolicy` governs ClusterIP.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServiceSpec};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use rutter_crds::bgp_advertisement::BGPServiceAddressType;
 
 use super::backends::Backends;
@@ -15,8 +16,7 @@ use crate::object::NamespacedName;
 use crate::options::Options;
 use crate::report::Reason;
 use crate::selector;
-use crate::snapshot::{NodeView, Snapshot};
-use crate::translate::LocalNode;
+use crate::snapshot::NodeView;
 
 const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
 const PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
@@ -29,14 +29,12 @@ const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balan
 const EXPOSABLE: [&str; 3] = ["ClusterIP", "NodePort", "LoadBalancer"];
 const LOAD_BALANCER_CLASS: &str = "io.cilium/bgp-control-plane";
 
-/// All services as this node sees them.
-#[derive(Debug, Default)]
-pub(in crate::advertise) struct Catalogue<'s>(BTreeMap<&'s NamespacedName, ServiceState<'s>>);
-
 /// One service.
 #[derive(Debug)]
-pub(super) struct ServiceState<'s> {
-    pub(super) labels: Option<&'s BTreeMap<String, String>>,
+pub(in crate::advertise) struct ServiceState {
+    pub(super) name: NamespacedName,
+    pub(super) service: Arc<Service>,
+    pub(super) slices: Vec<Arc<EndpointSlice>>,
     /// Why nothing of it is announced here, whatever its addresses.
     pub(super) refused: Option<Reason>,
     /// Annotations that cannot be understood and count as absent, as with Cilium.
@@ -76,46 +74,45 @@ struct Rules<'r> {
     excluded: bool,
 }
 
-impl<'s> Catalogue<'s> {
-    pub(in crate::advertise) fn new(
-        snapshot: &'s Snapshot,
-        local: &LocalNode,
+impl ServiceState {
+    pub(super) fn new(
+        (name, service, slices): (&NamespacedName, &Arc<Service>, &[Arc<EndpointSlice>]),
+        node: &str,
         view: Option<&NodeView<'_>>,
         options: &Options,
     ) -> Self {
-        let state = |(name, service): (&'s NamespacedName, &'s std::sync::Arc<Service>)| {
-            let slices = snapshot.endpoint_slices.get(name).map(Vec::as_slice).unwrap_or_default();
-            let backends = Backends::of(service, slices, &local.name);
-            (name, ServiceState::new(service, backends, view, options))
-        };
-        Self(snapshot.services.iter().map(state).collect())
-    }
-
-    pub(super) fn get(&self, name: &NamespacedName) -> Option<&ServiceState<'s>> {
-        self.0.get(name)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'s NamespacedName, &ServiceState<'s>)> {
-        self.0.iter().map(|(name, state)| (*name, state))
-    }
-}
-
-impl<'s> ServiceState<'s> {
-    fn new(service: &'s Service, backends: Backends, view: Option<&NodeView<'_>>, options: &Options) -> Self {
-        let labels = service.metadata.labels.as_ref();
+        let backends = Backends::of(service, slices, node);
         let nothing = ServiceSpec::default();
         let spec = service.spec.as_ref().unwrap_or(&nothing);
         let excluded = options.exclude_from_load_balancers
             && view.is_some_and(|view| view.label(EXCLUDE_LABEL).is_some());
         let rules = Rules { spec, backends, options, excluded };
         Self {
-            labels,
+            name: name.clone(),
             refused: refusal(service, spec, view, options),
             ignored: ignored_annotations(service),
             backends,
             load_balancer: rules.load_balancer(service),
             cluster: rules.cluster(service),
             external: rules.external(),
+            service: Arc::clone(service),
+            slices: slices.to_vec(),
+        }
+    }
+
+    /// Whether it was decided from these very objects.
+    pub(super) fn is_of(&self, service: &Arc<Service>, slices: &[Arc<EndpointSlice>]) -> bool {
+        Arc::ptr_eq(&self.service, service)
+            && self.slices.len() == slices.len()
+            && self.slices.iter().zip(slices).all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
+    /// A label of the service, or one of two that stand for name and namespace.
+    pub(super) fn label(&self, key: &str) -> Option<&str> {
+        match key {
+            "io.kubernetes.service.name" => Some(&self.name.name),
+            "io.kubernetes.service.namespace" => Some(&self.name.namespace),
+            _ => self.service.metadata.labels.as_ref()?.get(key).map(String::as_str),
         }
     }
 

@@ -5,20 +5,24 @@
 //! announced has a finding that says why.
 
 mod backends;
+mod catalogue;
 mod facts;
 mod frontend;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use rutter_api::intent::{Family, Origin};
 use rutter_crds::SelectorProblem;
 use rutter_crds::bgp_advertisement::{BGPServiceAddressType, BGPServiceOptions};
 
-pub(super) use frontend::Catalogue;
-use frontend::{Addresses, Frontend, ServiceState};
+pub(super) use catalogue::Catalogue;
+pub(super) use frontend::ServiceState;
+use frontend::{Addresses, Frontend};
 
+use super::memo::Part;
 use super::{Advertiser, Entry, Offer, Offers, fits, propose, suffix};
 use crate::object::{NamespacedName, ObjectRef};
 use crate::report::{Finding, Reason, Report};
@@ -46,15 +50,27 @@ pub(super) fn offer(
         return report.add(Finding::on(object, format!("{field}.selector.matchExpressions"), reason));
     }
     let mut found = false;
-    for (name, state) in advertiser.services.iter() {
-        report.record(|trace| {
-            trace.service(name, || {
-                selector.unmet(|key| label(name, state, key)).map(|unmet| unmet.to_string()).collect()
+    if report.is_traced() {
+        for state in advertiser.services.iter() {
+            report.record(|trace| {
+                trace.service(&state.name, || {
+                    selector.unmet(|key| state.label(key)).map(|unmet| unmet.to_string()).collect()
+                });
             });
-        });
-        if selector.matches(|key| label(name, state, key)) {
+            if selector.matches(|key| state.label(key)) {
+                found = true;
+                one_service(advertiser, entry, options, state, report, offers);
+            }
+        }
+    } else {
+        let services =
+            advertiser.parts.borrow_mut().of(entry.of, entry.family, &advertiser.services, |state| {
+                selector.matches(|key| state.label(key)).then(|| part(advertiser, entry, options, state))
+            });
+        for part in services.iter().filter_map(|of_service| of_service.part.as_ref()) {
             found = true;
-            one_service(advertiser, entry, options, name, state, report, offers);
+            part.findings.iter().for_each(|finding| report.add_again(finding));
+            part.offers.iter().for_each(|offer| offers.add(Arc::clone(offer)));
         }
     }
     if !found {
@@ -66,24 +82,27 @@ fn refused(problem: SelectorProblem) -> Reason {
     crate::translate::selector_reason(problem)
 }
 
-/// Service labels, and two that stand for name and namespace.
-fn label<'l>(name: &'l NamespacedName, state: &ServiceState<'l>, key: &str) -> Option<&'l str> {
-    match key {
-        "io.kubernetes.service.name" => Some(&*name.name),
-        "io.kubernetes.service.namespace" => Some(&*name.namespace),
-        _ => state.labels?.get(key).map(String::as_str),
-    }
+/// What an entry offers of one Service, for this pass and for later ones.
+fn part(
+    advertiser: &Advertiser<'_>,
+    entry: &Entry<'_>,
+    options: &BGPServiceOptions,
+    state: &ServiceState,
+) -> Part {
+    let (mut report, mut offers) = (Report::default(), Offers::default());
+    one_service(advertiser, entry, options, state, &mut report, &mut offers);
+    Part { offers: offers.into_vec(), findings: report.into_findings().collect() }
 }
 
 fn one_service(
     advertiser: &Advertiser<'_>,
     entry: &Entry<'_>,
     options: &BGPServiceOptions,
-    name: &NamespacedName,
-    state: &ServiceState<'_>,
+    state: &ServiceState,
     report: &mut Report,
     offers: &mut Offers,
 ) {
+    let name = &state.name;
     let object = ObjectRef::namespaced("Service", name);
     for reason in &state.ignored {
         report.add(Finding::on(&object, "metadata.annotations", reason.clone()));
@@ -98,7 +117,7 @@ fn one_service(
             report.add(Finding::on(&object, *field, reason.clone()));
         }
         report.record(|trace| unsuited(trace, entry.family, kind, addresses, name));
-        let mut prefixes: BTreeMap<Option<u8>, BTreeSet<IpNet>> = BTreeMap::new();
+        let mut prefixes: Vec<(Option<u8>, IpNet)> = Vec::new();
         for frontend in
             addresses.frontends.iter().filter(|frontend| fits(entry.family, frontend.address.is_ipv4()))
         {
@@ -111,23 +130,26 @@ fn one_service(
                 let field = format!("{}.service.{}", entry.field, length_field(entry.family));
                 report.add(Finding::on(entry.object, field, Reason::AggregateIsDefaultRoute { prefix }));
             }
-            prefixes.entry(length).or_default().insert(prefix);
+            prefixes.push((length, prefix));
         }
-        for (length, prefixes) in prefixes {
-            let mut statement =
-                format!("Service-{}-{}-{}-{}", name.name, name.namespace, word(kind), suffix(entry.family));
-            if let Some(length) = length {
-                statement.push_str(&format!("-agg-{length}"));
-            }
-            let offer = Offer {
-                priority: if length.is_some() { PRIORITY_AGGREGATE } else { PRIORITY },
-                statement,
-                source: format!("Service {name} {}", word(kind)),
-                family: entry.family,
-                prefixes,
-                attributes: entry.attributes.clone(),
-                origin: origin(advertiser, kind),
+        prefixes.sort_unstable();
+        for group in prefixes.chunk_by(|a, b| a.0 == b.0) {
+            let Some((length, _)) = group.first() else { continue };
+            let (word, family) = (word(kind), suffix(entry.family));
+            let statement = match length {
+                Some(length) => {
+                    format!("Service-{}-{}-{word}-{family}-agg-{length}", name.name, name.namespace)
+                }
+                None => format!("Service-{}-{}-{word}-{family}", name.name, name.namespace),
             };
+            let offer = Offer::new(
+                if length.is_some() { PRIORITY_AGGREGATE } else { PRIORITY },
+                (statement, format!("Service {name} {word}")),
+                entry.family,
+                group.iter().map(|(_, prefix)| *prefix).collect(),
+                &entry.attributes,
+                origin(advertiser, kind),
+            );
             propose(offer, Some(name), report, offers);
         }
     }
