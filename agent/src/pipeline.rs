@@ -12,7 +12,7 @@ use k8s_sync::manifests::FileStatus;
 use k8s_sync::network::Network;
 use k8s_sync::report::Report;
 use k8s_sync::snapshot::Snapshot;
-use k8s_sync::translate::{LocalNode, intent_for_node, node_configs};
+use k8s_sync::translate::{LocalNode, Translator, node_configs};
 use rutter_api::intent::Intent;
 use rutter_crds::CiliumBGPNodeConfig;
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ pub(crate) struct Pipeline {
     options: Options,
     local: LocalNode,
     network: watch::Receiver<Network>,
+    translator: Translator,
     outcome: Option<Arc<Outcome>>,
     serial: u64,
 }
@@ -62,7 +63,8 @@ impl Pipeline {
         network: watch::Receiver<Network>,
     ) -> Self {
         let local = LocalNode::named(node);
-        Self { source, options, local, network, outcome: None, serial: 0 }
+        let translator = Translator::default();
+        Self { source, options, local, network, translator, outcome: None, serial: 0 }
     }
 
     /// Looks at everything again. Returns the outcome if it may differ from the one before.
@@ -86,7 +88,7 @@ impl Pipeline {
         Some(outcome)
     }
 
-    fn translate(&self) -> Outcome {
+    fn translate(&mut self) -> Outcome {
         let mut report = self.source.report();
         if !self.source.is_complete() {
             return Outcome { serial: self.serial, report, ..Outcome::default() };
@@ -102,7 +104,7 @@ impl Pipeline {
         } else {
             snapshot.node_configs.get(&self.local.name).cloned()
         };
-        let node = intent_for_node(&snapshot, config.as_deref(), &self.local, &self.options);
+        let node = self.translator.intent_for_node(&snapshot, config.as_deref(), &self.local, &self.options);
         report.merge(node.report);
         self.source.locate(&mut report);
         conditions.extend(node.conditions);

@@ -25,7 +25,7 @@ use k8s_sync::network::{DefaultRoute, Link, OperState};
 use k8s_sync::options::RouterIds;
 use k8s_sync::report::{Reason, Report};
 use k8s_sync::snapshot::Snapshot;
-use k8s_sync::translate::{ClusterPlan, LocalNode, intent_for_node, node_configs};
+use k8s_sync::translate::{ClusterPlan, LocalNode, Translator, intent_for_node, node_configs};
 use rutter_api::explain::Subject;
 
 fn cases() -> Vec<PathBuf> {
@@ -213,6 +213,78 @@ fn every_case_gives_what_is_recorded() {
 
 fn text_of(text: Option<&String>) -> &str {
     text.map_or("(no such file)", String::as_str)
+}
+
+/// A memo never shows: one translator for all cases and nodes, twice over, answers like a new one each time.
+#[test]
+fn what_a_translator_has_seen_before_changes_nothing() {
+    let mut translator = Translator::default();
+    for case in cases() {
+        let (folder, setup) = (inputs(&case), setup(&case));
+        let mut directory = Directory::new(folder.path());
+        directory.refresh(Timestamp::UNIX_EPOCH);
+        let snapshot = directory.snapshot();
+        let plan = node_configs(&snapshot, &setup.options);
+        for round in 0..2 {
+            for node in snapshot.node_names() {
+                let config = plan.node_config(node).map(AsRef::as_ref);
+                let local = setup.locals.get(node).cloned().unwrap_or_else(|| LocalNode::named(node));
+                let fresh = intent_for_node(&snapshot, config, &local, &setup.options);
+                for again in 0..2 {
+                    let kept = translator.intent_for_node(&snapshot, config, &local, &setup.options);
+                    let at = format!("{} {node} {round} {again}", case.display());
+                    assert_eq!(kept.intent, fresh.intent, "{at}");
+                    assert_eq!(kept.report, fresh.report, "{at}");
+                    assert_eq!(kept.conditions, fresh.conditions, "{at}");
+                }
+            }
+        }
+    }
+}
+
+/// The same while Services and EndpointSlices come, change and go one by one.
+#[test]
+fn one_change_after_the_other() {
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/same-prefix");
+    let text = fs::read_to_string(case.join("bgp.yaml")).unwrap()
+        + "---\n"
+        + &fs::read_to_string(case.join("node.yaml")).unwrap();
+    let documents: Vec<&str> = text.split("---\n").collect();
+    let more = [
+        "apiVersion: v1\nkind: Service\nmetadata: {name: NAME, labels: {tier: gold}}\nspec: {type: LoadBalancer, clusterIP: 10.96.0.9, ports: [{port: 80}], externalTrafficPolicy: Local}\nstatus: {loadBalancer: {ingress: [{ip: 172.16.1.ADDRESS}]}}\n",
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: NAME-1, labels: {kubernetes.io/service-name: NAME}}\naddressType: IPv4\nports: [{name: '', port: 80}]\nendpoints: [{addresses: [10.0.0.ADDRESS], nodeName: w1}]\n",
+    ];
+    let names = ["a", "gold2", "silver", "z"];
+    let (mut translator, options) = (Translator::default(), Options::default());
+    // A small generator of numbers, always the same.
+    let mut state: u32 = 7;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        usize::try_from(state >> 16).unwrap() % below
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for (index, document) in documents.iter().enumerate() {
+        fs::write(folder.path().join(format!("{index}.yaml")), document).unwrap();
+    }
+    let mut directory = Directory::new(folder.path());
+    for round in 0..150 {
+        let file = folder.path().join(format!("more-{}.yaml", next(8)));
+        let document = more[next(2)];
+        let document =
+            document.replace("NAME", names[next(4)]).replace("ADDRESS", &(next(3) + 1).to_string());
+        match next(4) {
+            0 if file.exists() => fs::remove_file(&file).unwrap(),
+            _ => fs::write(&file, document).unwrap(),
+        }
+        directory.refresh(Timestamp::UNIX_EPOCH);
+        let snapshot = directory.snapshot();
+        let plan = node_configs(&snapshot, &options);
+        let config = plan.node_config("w1").map(AsRef::as_ref);
+        let local = LocalNode::named("w1");
+        let fresh = intent_for_node(&snapshot, config, &local, &options);
+        let kept = translator.intent_for_node(&snapshot, config, &local, &options);
+        assert_eq!((kept.intent, kept.report), (fresh.intent, fresh.report), "round {round}");
+    }
 }
 
 #[test]

@@ -78,7 +78,10 @@ fn listen(instance: &intent::Instance) -> Vec<SocketAddr> {
 
 /// Statements that were resolved before. Equal ones are resolved once and shared, and so are all comparisons of them.
 #[derive(Default)]
-struct Known<'i>(Vec<(&'i [Arc<intent::Statement>], Arc<[policy::Statement]>)>);
+struct Known<'i>(Vec<(Written<'i>, Arc<[policy::Statement]>)>);
+
+/// Statements as an intent has them.
+type Written<'i> = &'i [Arc<intent::Statement>];
 
 fn dynamic<'i>(
     dynamic: &'i intent::DynamicPeers,
