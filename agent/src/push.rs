@@ -165,6 +165,7 @@ impl Pusher {
             state.pending = false;
             state.held_back = None;
             state.error = None;
+            state.puts += 1;
             state.last_applied = Some(last);
         });
         Ok(())

@@ -43,6 +43,8 @@ pub(crate) struct BgpdState {
     /// What went wrong last, until it is right again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+    /// How many intents bgpd took from this process.
+    pub(crate) puts: u64,
     /// The last intent that bgpd took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_applied: Option<LastApplied>,

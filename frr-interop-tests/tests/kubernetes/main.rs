@@ -5,6 +5,9 @@
 //! a control plane for itself. Like the other interop tests they need root; the programs come from Go, once, or from
 //! `KUBEBUILDER_ASSETS`.
 
+mod agent;
 mod cluster;
 mod crds;
 mod fixture;
+mod one_node;
+mod outage;
