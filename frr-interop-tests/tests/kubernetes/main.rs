@@ -5,6 +5,7 @@
 //! a control plane for itself. Like the other interop tests they need root; the programs come from Go, once, or from
 //! `KUBEBUILDER_ASSETS`.
 
+mod advertise;
 mod agent;
 mod cluster;
 mod crds;
