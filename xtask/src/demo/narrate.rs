@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use rutter_lab::kube::ControlPlane;
 use rutter_lab::{Frr, Host};
 
 /// Prints the story. Bold only on a terminal.
@@ -43,6 +44,21 @@ impl Narrator {
         Ok(output)
     }
 
+    /// Runs kubectl from the top of the checkout and shows both it and its output.
+    pub(crate) fn kubectl(&self, cluster: &ControlPlane, args: &[&str]) -> Result<()> {
+        let mut argv = vec!["kubectl"];
+        argv.extend(args);
+        self.in_cluster(cluster, &argv)
+    }
+
+    /// Runs a program that finds the cluster as kubectl does, and shows both it and its output.
+    pub(crate) fn in_cluster(&self, cluster: &ControlPlane, argv: &[&str]) -> Result<()> {
+        let ran = cluster.run_on(cluster.host(), argv)?;
+        ensure!(ran.success, "`{}` failed: {}{}", quoted(argv), ran.stdout, ran.stderr);
+        self.command(&quoted(argv), &ran.stdout);
+        Ok(())
+    }
+
     /// A command that something else ran, with its output.
     pub(crate) fn command(&self, shown: &str, output: &str) {
         let (on, off) = if self.bold { ("\x1b[36m", "\x1b[0m") } else { ("", "") };
@@ -54,6 +70,8 @@ impl Narrator {
 }
 
 fn quoted(argv: &[&str]) -> String {
-    let quote = |word: &&str| if word.contains(' ') { format!("'{word}'") } else { (*word).to_owned() };
+    let quote = |word: &&str| {
+        if word.contains([' ', '"', '[', '*']) { format!("'{word}'") } else { (*word).to_owned() }
+    };
     argv.iter().map(quote).collect::<Vec<_>>().join(" ")
 }

@@ -1,20 +1,19 @@
 //! The stage: a router with a real FRR, and three nodes with a bgpd, an agent and a pod behind the VIP each, with the
 //! addresses of `examples/bgp-lab`.
 //!
-//! Invariant: all nodes read one folder of manifests, as they would read one API server.
+//! Invariant: all nodes read one source, a folder of manifests or an API server.
 
 use std::cell::RefCell;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rutter_lab::{Daemon, Frr, Host, Lab, rutter_binary, wait_for};
 
+use super::narrate::Narrator;
+use super::source::{Source, VIP};
 use crate::run;
-
-/// The VIP of the lab's service. LB IPAM will hand it out one day; here the service carries it in its status.
-pub(crate) const VIP: &str = "172.16.1.1";
 
 /// How long a take-over may last.
 const TAKE_OVER: Duration = Duration::from_secs(10);
@@ -34,7 +33,7 @@ pub(crate) struct Stage {
     pub(crate) router: Host,
     pub(crate) frr: Frr,
     pub(crate) nodes: Vec<Node>,
-    manifests: PathBuf,
+    pub(crate) source: Source,
     // Last, so that it is dropped last: the daemons go first, then their namespaces.
     lab: Lab,
 }
@@ -47,10 +46,9 @@ const NODES: [(&str, &str, &str, &str); 3] = [
 ];
 
 impl Stage {
-    pub(crate) fn build(name: &str, folder: &Path) -> Result<Self> {
+    pub(crate) fn build(name: &str, folder: &Path, kubernetes: bool, narrator: &Narrator) -> Result<Self> {
         let lab = Lab::persistent(name, folder)?;
-        let manifests = lab.folder().join("manifests");
-        copy_manifests(&manifests)?;
+        let source = if kubernetes { Source::kubernetes(&lab, narrator)? } else { Source::manifests(&lab)? };
         let router = lab.host("router")?;
         let hosts: Vec<Host> = NODES.iter().map(|(name, ..)| lab.host(name)).collect::<Result<_>>()?;
         cable(&lab, &router, &hosts)?;
@@ -59,24 +57,13 @@ impl Stage {
         let nodes = NODES
             .into_iter()
             .zip(hosts)
-            .map(|(facts, host)| Node::start(facts, host, &manifests))
+            .map(|(facts, host)| Node::start(facts, host, &source))
             .collect::<Result<_>>()?;
-        Ok(Self { router, frr, nodes, manifests, lab })
+        Ok(Self { router, frr, nodes, source, lab })
     }
 
     pub(crate) fn node(&self, name: &str) -> Result<&Node> {
         self.nodes.iter().find(|node| node.name == name).with_context(|| format!("there is no node {name}"))
-    }
-
-    /// Replaces `from` by `to` in a manifest, as an editor or `kubectl apply` would: the file appears whole.
-    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) -> Result<()> {
-        let path = self.manifests.join(file);
-        let text = fs::read_to_string(&path)?;
-        ensure!(text.contains(from), "{} does not contain `{from}`", path.display());
-        let fresh = self.manifests.join(format!(".{file}.new"));
-        fs::write(&fresh, text.replacen(from, to, 1))?;
-        fs::rename(fresh, path)?;
-        Ok(())
     }
 
     pub(crate) fn logs(&self) -> String {
@@ -91,6 +78,7 @@ impl Stage {
             node.pod.leave_running();
         }
         self.frr.leave_running();
+        self.source.leave_running();
         self.lab.leave_running();
     }
 }
@@ -99,28 +87,14 @@ impl Node {
     fn start(
         facts: (&'static str, &'static str, &'static str, &'static str),
         host: Host,
-        manifests: &Path,
+        source: &Source,
     ) -> Result<Self> {
         let (name, address, _, pod_cidr) = facts;
-        let socket = host.folder().join("bgpd.sock");
-        let (socket, manifests) = (socket.display().to_string(), manifests.display().to_string());
+        let socket = host.folder().join("bgpd.sock").display().to_string();
         let bgpd = host.spawn("bgpd", &[&program("bgpd")?, "--socket", &socket])?;
-        let agent_socket = host.folder().join("agent.sock").display().to_string();
-        let agent = program("rutter-agent")?;
-        let agent = host.spawn(
-            "agent",
-            &[
-                &agent,
-                "--node",
-                name,
-                "--manifests",
-                &manifests,
-                "--bgpd-socket",
-                &socket,
-                "--socket",
-                &agent_socket,
-            ],
-        )?;
+        let options = source.join(name, address, &host)?;
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let agent = host.agent(name, &options)?.into_daemon();
         let own = std::env::current_exe()?.display().to_string();
         let pod = host.spawn("pod", &[&own, "demo-respond", name, &format!("{VIP}:80")])?;
         Ok(Self { name, address, pod_cidr, host, bgpd: RefCell::new(bgpd), agent, pod })
@@ -178,18 +152,5 @@ fn cable(lab: &Lab, router: &Host, nodes: &[Host]) -> Result<()> {
         node.ip(&["route", "add", "default", "via", gateway])?;
         node.ip(&["addr", "add", &format!("{VIP}/32"), "dev", "lo"])?;
     }
-    Ok(())
-}
-
-/// The lab's manifests, the service with its address in `status`.
-fn copy_manifests(to: &Path) -> Result<()> {
-    let from = run::root().join("examples/bgp-lab");
-    fs::create_dir_all(to)?;
-    for file in ["cluster.yaml", "bgp.yaml", "advertise-lb.yaml", "pool.yaml"] {
-        fs::copy(from.join(file), to.join(file)).with_context(|| format!("copying {file}"))?;
-    }
-    let mut service = fs::read_to_string(from.join("webpod.yaml"))?;
-    service.push_str(&format!("\nstatus:\n  loadBalancer:\n    ingress:\n      - ip: {VIP}\n"));
-    fs::write(to.join("webpod.yaml"), service)?;
     Ok(())
 }

@@ -11,25 +11,35 @@ use rutter_lab::wait_for;
 use serde_json::Value;
 
 use super::narrate::Narrator;
-use super::stage::{Stage, VIP, program};
+use super::source::{self, Change, VIP};
+use super::stage::{Stage, program};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const VIP_PREFIX: &str = "172.16.1.1/32";
 
-pub(crate) fn tell(stage: &Stage) -> Result<()> {
-    let narrator = Narrator::new();
-    sessions(stage, &narrator)?;
-    table(stage, &narrator)?;
-    traffic(stage, &narrator)?;
-    narrowed(stage, &narrator)?;
-    unlabelled(stage, &narrator)?;
-    agent_killed(stage, &narrator)?;
-    bgpd_replaced(stage, &narrator)
+pub(crate) fn tell(stage: &Stage, narrator: &Narrator) -> Result<()> {
+    sessions(stage, narrator)?;
+    if let Some(cluster) = stage.source.cluster() {
+        source::tell_of_the_cluster(cluster, narrator)?;
+    }
+    table(stage, narrator)?;
+    traffic(stage, narrator)?;
+    narrowed(stage, narrator)?;
+    unlabelled(stage, narrator)?;
+    agent_killed(stage, narrator)?;
+    server_killed(stage, narrator)?;
+    bgpd_replaced(stage, narrator)
 }
 
-pub(crate) fn print_what_to_try(name: &str, folder: &Path) {
-    let folder = folder.display();
+pub(crate) fn print_what_to_try(name: &str, folder: &Path, kubernetes: bool) {
+    let folder = folder.display().to_string();
     let bins = program("rutterctl").unwrap_or_else(|_| "rutterctl".into());
+    let change = if kubernetes {
+        source::print_how_to_reach_the_cluster(name, &folder);
+        "change something with kubectl (something bad too)".to_owned()
+    } else {
+        format!("edit the YAML in {folder}/manifests (a bad file too)")
+    };
     println!(
         "It goes on running. Try:\n\
          \x20 sudo vtysh --vty_socket {folder}/router/frr -c 'show bgp ipv4 unicast'\n\
@@ -37,7 +47,7 @@ pub(crate) fn print_what_to_try(name: &str, folder: &Path) {
          \x20 sudo {bins} --socket {folder}/k8s-w1/bgpd.sock show bgp neighbors 192.168.10.200 advertised-routes\n\
          \x20 sudo {bins} --socket {folder}/k8s-w1/bgpd.sock bgp route-policies\n\
          \x20 sudo ip netns exec {name}-router curl -s http://{VIP}/\n\
-         \x20 edit the YAML in {folder}/manifests (a bad file too) and look again; logs are in {folder}/*.log\n\
+         \x20 {change} and look again; logs are in {folder}/*.log\n\
          End it with: cargo xtask demo --down"
     );
 }
@@ -46,6 +56,7 @@ fn sessions(stage: &Stage, narrator: &Narrator) -> Result<()> {
     narrator.step(
         "A router with FRR, three nodes with bgpd and rutter-agent; sessions come up from Cilium's YAML",
     );
+    stage.source.fill(narrator)?;
     wait_for(PATIENCE, "three established sessions on FRR", || {
         let up = established(stage)?;
         ensure!(up.len() == 3, "established: {:?}", up.keys().collect::<Vec<_>>());
@@ -106,20 +117,18 @@ fn narrowed(stage: &Stage, narrator: &Narrator) -> Result<()> {
     narrator.step(
         "externalTrafficPolicy: Local, and k8s-w0's pod not ready: only nodes with a ready pod announce",
     );
-    let ready = "nodeName: k8s-w0, conditions: { ready: true";
-    let not_ready = "nodeName: k8s-w0, conditions: { ready: false";
-    stage.edit("cluster.yaml", ready, not_ready)?;
-    stage.edit("webpod.yaml", "type: LoadBalancer", "type: LoadBalancer\n  externalTrafficPolicy: Local")?;
+    stage.source.change(narrator, Change::PodReady(false))?;
+    stage.source.change(narrator, Change::Local(true))?;
     let took = Instant::now();
     wait_for_hops(stage, &["192.168.10.100", "192.168.10.101"])?;
     narrator.say(&format!(
-        "The VIP lost one next hop on FRR {:.1} s after the file was saved:",
+        "The VIP lost one next hop on FRR {:.1} s after the change:",
         took.elapsed().as_secs_f64()
     ));
     narrator.vtysh(&stage.frr, &format!("show bgp ipv4 unicast {VIP_PREFIX}"))?;
     narrator.say("and back to Cluster, where every selected node announces:");
-    stage.edit("webpod.yaml", "\n  externalTrafficPolicy: Local", "")?;
-    stage.edit("cluster.yaml", not_ready, ready)?;
+    stage.source.change(narrator, Change::Local(false))?;
+    stage.source.change(narrator, Change::PodReady(true))?;
     wait_for_hops(stage, &["192.168.10.100", "192.168.10.101", "192.168.20.100"])?;
     narrator.show(&stage.router, &["ip", "route", "show", VIP_PREFIX])?;
     Ok(())
@@ -127,15 +136,11 @@ fn narrowed(stage: &Stage, narrator: &Narrator) -> Result<()> {
 
 fn unlabelled(stage: &Stage, narrator: &Narrator) -> Result<()> {
     narrator.step("Node k8s-w1 loses its label enable-bgp: its session ends in order and everything from it is withdrawn");
-    let (with, without) = (
-        "hostname: k8s-w1, kubernetes.io/os: linux, enable-bgp: \"true\"",
-        "hostname: k8s-w1, kubernetes.io/os: linux",
-    );
-    stage.edit("cluster.yaml", with, without)?;
+    stage.source.change(narrator, Change::Labelled(false))?;
     wait_for_hops(stage, &["192.168.10.100", "192.168.20.100"])?;
     narrator.vtysh(&stage.frr, "show bgp ipv4 unicast")?;
     narrator.say("and the label back:");
-    stage.edit("cluster.yaml", without, with)?;
+    stage.source.change(narrator, Change::Labelled(true))?;
     wait_for_hops(stage, &["192.168.10.100", "192.168.10.101", "192.168.20.100"])?;
     narrator.vtysh(&stage.frr, "show bgp ipv4 unicast summary")?;
     Ok(())
@@ -162,6 +167,21 @@ fn agent_killed(stage: &Stage, narrator: &Narrator) -> Result<()> {
         .say(&format!("and 2 s after a new agent has started, {again}: it wanted what was already there"));
     narrator.vtysh(&stage.frr, "show bgp ipv4 unicast summary")?;
     Ok(())
+}
+
+fn server_killed(stage: &Stage, narrator: &Narrator) -> Result<()> {
+    let Some(cluster) = stage.source.cluster() else { return Ok(()) };
+    narrator.step("The API server is killed with -9: sessions and routes stay, FRR hears nothing");
+    let heard_by_all =
+        || stage.nodes.iter().map(|node| heard(stage, node.address)).collect::<Result<Vec<_>>>();
+    let before = heard_by_all()?;
+    source::without_the_server(cluster, narrator, || {
+        thread::sleep(Duration::from_secs(4));
+        let after = heard_by_all()?;
+        ensure!(before == after, "it was noticed on FRR: {before:?}, then {after:?}");
+        narrator.say(&format!("4 s later FRR has heard the same as before from each: {}", after.join("; ")));
+        wait_for_hops(stage, &["192.168.10.100", "192.168.10.101", "192.168.20.100"])
+    })
 }
 
 fn bgpd_replaced(stage: &Stage, narrator: &Narrator) -> Result<()> {

@@ -1,0 +1,273 @@
+//! Where the nodes of the demo learn what there is: a folder of manifests, or a real Kubernetes API server.
+//!
+//! Invariant: the story does not know which. It asks for a [`Change`], and each source makes it in the way a person would there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rutter_lab::kube::{Attachment, Component, ControlPlane, Pod};
+use rutter_lab::{Daemon, Host, Lab, wait_for};
+
+use super::narrate::Narrator;
+use crate::run;
+
+/// The VIP of the lab's service. LB IPAM will hand it out one day; here the service carries it in its status.
+pub(crate) const VIP: &str = "172.16.1.1";
+/// Where rutter's own pods are.
+const NAMESPACE: &str = "rutter-system";
+/// The port of the agents' read-only API.
+const AGENT_PORT: u16 = 9972;
+const LAB: &str = "examples/bgp-lab";
+
+/// What the story changes in the cluster.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    /// Whether the pod on k8s-w0 is ready.
+    PodReady(bool),
+    /// Whether the service's `externalTrafficPolicy` is Local.
+    Local(bool),
+    /// Whether k8s-w1 has the label `enable-bgp`.
+    Labelled(bool),
+}
+
+pub(crate) enum Source {
+    Manifests(PathBuf),
+    Kubernetes(Box<Cluster>),
+}
+
+/// The control plane of the demo, and the operator beside it.
+pub(crate) struct Cluster {
+    operator: Daemon,
+    pub(crate) control_plane: ControlPlane,
+}
+
+impl Source {
+    /// A folder in the lab's, with the manifests of the example.
+    pub(crate) fn manifests(lab: &Lab) -> Result<Self> {
+        let folder = lab.folder().join("manifests");
+        copy_manifests(&folder)?;
+        Ok(Self::Manifests(folder))
+    }
+
+    /// A control plane on a host of its own, with the custom resources and the operator; still without the example's objects.
+    pub(crate) fn kubernetes(lab: &Lab, narrator: &Narrator) -> Result<Self> {
+        narrator
+            .step("A Kubernetes API server, rutter's definitions of Cilium's BGP kinds, and rutter-operator");
+        let control_plane = ControlPlane::in_lab(lab, &[])?;
+        let definitions = run::root().join("deploy/crds").display().to_string();
+        control_plane.install_crds(Path::new(&definitions))?;
+        // The lab's pool is of a kind that only Cilium reads so far.
+        control_plane
+            .install_crds(&run::root().join("k8s-sync/crds/tests/data/ciliumloadbalancerippools.yaml"))?;
+        narrator.kubectl(&control_plane, &["apply", "--server-side", "-f", "deploy/crds"])?;
+        narrator.kubectl(&control_plane, &["api-resources", "--categories=ciliumbgp"])?;
+        control_plane.kubectl(&["create", "namespace", NAMESPACE])?;
+        let kubeconfig = control_plane.kubeconfig().display().to_string();
+        let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 9973));
+        let operator = control_plane
+            .host()
+            .operator("rutter-operator", listen, &["--kubeconfig", &kubeconfig])?
+            .into_daemon();
+        Ok(Self::Kubernetes(Box::new(Cluster { operator, control_plane })))
+    }
+
+    pub(crate) const fn cluster(&self) -> Option<&ControlPlane> {
+        match self {
+            Self::Manifests(_) => None,
+            Self::Kubernetes(cluster) => Some(&cluster.control_plane),
+        }
+    }
+
+    /// Makes a node's host part of the cluster, and returns what the agent on it is told about where to look.
+    pub(crate) fn join(&self, node: &str, address: &str, host: &Host) -> Result<Vec<String>> {
+        match self {
+            Self::Manifests(folder) => Ok(vec!["--manifests".into(), folder.display().to_string()]),
+            Self::Kubernetes(cluster) => {
+                let control_plane = &cluster.control_plane;
+                let attachment: Attachment = control_plane.attach(host)?;
+                control_plane.route(&format!("{address}/32"), &attachment)?;
+                // What a kubelet would say of the agent's pod, which has the node's network.
+                control_plane.write_pod(&Pod {
+                    namespace: NAMESPACE,
+                    name: &format!("rutter-agent-{node}"),
+                    labels: &[("app.kubernetes.io/name", "rutter-agent")],
+                    node,
+                    ip: address,
+                    ports: &[("http", AGENT_PORT)],
+                    ..Pod::default()
+                })?;
+                let kubeconfig = control_plane.kubeconfig().display().to_string();
+                Ok(vec![
+                    "--kubeconfig".into(),
+                    kubeconfig,
+                    "--listen".into(),
+                    format!("{address}:{AGENT_PORT}"),
+                ])
+            }
+        }
+    }
+
+    /// Puts the example's objects where the nodes read them, if they are not there yet.
+    pub(crate) fn fill(&self, narrator: &Narrator) -> Result<()> {
+        let Some(cluster) = self.cluster() else { return Ok(()) };
+        narrator.kubectl(cluster, &["apply", "-f", LAB])?;
+        narrator.say("LB IPAM will hand out the service's address one day; here we do:");
+        let status = format!(r#"{{"status":{{"loadBalancer":{{"ingress":[{{"ip":"{VIP}"}}]}}}}}}"#);
+        narrator.kubectl(
+            cluster,
+            &["patch", "service", "webpod", "--subresource=status", "--type=merge", "-p", &status],
+        )
+    }
+
+    /// Makes the change, as an editor or kubectl would.
+    pub(crate) fn change(&self, narrator: &Narrator, change: Change) -> Result<()> {
+        match self {
+            Self::Manifests(folder) => change.edit(folder),
+            Self::Kubernetes(cluster) => {
+                let words = change.words();
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                narrator.kubectl(&cluster.control_plane, &words)
+            }
+        }
+    }
+
+    pub(crate) fn leave_running(self) {
+        if let Self::Kubernetes(cluster) = self {
+            cluster.operator.leave_running();
+            cluster.control_plane.leave_running();
+        }
+    }
+}
+
+impl Change {
+    /// The change in the folder of manifests: the file appears whole.
+    fn edit(self, folder: &Path) -> Result<()> {
+        let (local, labelled) = ("\n  externalTrafficPolicy: Local", ", enable-bgp: \"true\"");
+        let swap = |file: &str, with: &str, without: &str, on: bool| {
+            let (from, to) = if on { (without, with) } else { (with, without) };
+            edit(&folder.join(file), from, to)
+        };
+        match self {
+            Self::PodReady(on) => {
+                let conditions = |ready| format!("nodeName: k8s-w0, conditions: {{ ready: {ready}");
+                swap("cluster.yaml", &conditions(true), &conditions(false), on)
+            }
+            Self::Local(on) => {
+                let kind = "type: LoadBalancer";
+                swap("webpod.yaml", &format!("{kind}{local}"), kind, on)
+            }
+            Self::Labelled(on) => {
+                let labels = "hostname: k8s-w1, kubernetes.io/os: linux";
+                swap("cluster.yaml", &format!("{labels}{labelled}"), labels, on)
+            }
+        }
+    }
+
+    /// The change as a kubectl command.
+    fn words(self) -> Vec<String> {
+        let words: Vec<&str> = match self {
+            // There is no endpoint controller in this demo; this is what it would write.
+            Self::PodReady(_) => vec!["patch", "endpointslice", "webpod-x7k2p", "--type=json", "-p"],
+            Self::Local(_) => vec!["patch", "service", "webpod", "-p"],
+            Self::Labelled(_) => vec!["label", "node", "k8s-w1"],
+        };
+        let last = match self {
+            Self::PodReady(ready) => {
+                format!(r#"[{{"op":"replace","path":"/endpoints/2/conditions/ready","value":{ready}}}]"#)
+            }
+            Self::Local(local) => {
+                let policy = if local { "Local" } else { "Cluster" };
+                format!(r#"{{"spec":{{"externalTrafficPolicy":"{policy}"}}}}"#)
+            }
+            Self::Labelled(true) => "enable-bgp=true".to_owned(),
+            Self::Labelled(false) => "enable-bgp-".to_owned(),
+        };
+        words.into_iter().map(str::to_owned).chain([last]).collect()
+    }
+}
+
+/// Replaces `from` by `to` in a file.
+fn edit(path: &Path, from: &str, to: &str) -> Result<()> {
+    let text = fs::read_to_string(path)?;
+    ensure!(text.contains(from), "{} does not contain `{from}`", path.display());
+    let name = path.file_name().context("a file without a name")?.to_string_lossy().into_owned();
+    let fresh = path.with_file_name(format!(".{name}.new"));
+    fs::write(&fresh, text.replacen(from, to, 1))?;
+    fs::rename(fresh, path)?;
+    Ok(())
+}
+
+/// The lab's manifests, the service with its address in `status`.
+fn copy_manifests(to: &Path) -> Result<()> {
+    let from = run::root().join(LAB);
+    fs::create_dir_all(to)?;
+    for file in ["cluster.yaml", "bgp.yaml", "advertise-lb.yaml", "pool.yaml"] {
+        fs::copy(from.join(file), to.join(file)).with_context(|| format!("copying {file}"))?;
+    }
+    let mut service = fs::read_to_string(from.join("webpod.yaml"))?;
+    service.push_str(&format!("\nstatus:\n  loadBalancer:\n    ingress:\n      - ip: {VIP}\n"));
+    fs::write(to.join("webpod.yaml"), service)?;
+    Ok(())
+}
+
+/// What only a cluster has to show: columns, conditions, the state that the agents report, and all nodes at once.
+pub(crate) fn tell_of_the_cluster(cluster: &ControlPlane, narrator: &Narrator) -> Result<()> {
+    narrator.step(
+        "What kubectl shows: one node configuration per selected node, conditions, and the sessions' state",
+    );
+    narrator.kubectl(cluster, &["get", "cbgpcluster,cbgppeer,cbgpadvert,cbgpnode"])?;
+    wait_for(Duration::from_secs(30), "every node to report its session", || {
+        let established =
+            cluster.list("cbgpnode")?.iter().filter(|node| state(node) == "established").count();
+        ensure!(established == 3, "{established} report one");
+        Ok(())
+    })?;
+    let columns = "NODE:.metadata.name,PEER:.status.bgpInstances[*].peers[*].name,\
+                   STATE:.status.bgpInstances[*].peers[*].peeringState,\
+                   SINCE:.status.bgpInstances[*].peers[*].establishedTime,\
+                   ADVERTISED:.status.bgpInstances[*].peers[*].routeCount[*].advertised";
+    narrator.kubectl(cluster, &["get", "cbgpnode", "-o", &format!("custom-columns={columns}")])?;
+    narrator.kubectl(cluster, &["describe", "cbgpcluster", "cilium-bgp"])?;
+    narrator.say("and all nodes at once, through the API server's pod proxy:");
+    narrator.in_cluster(cluster, &["rutterctl", "bgp", "peers"])
+}
+
+/// A shell in which kubectl and rutterctl find the cluster that `--stay` left running.
+pub(crate) fn print_how_to_reach_the_cluster(name: &str, folder: &str) {
+    let programs = |name: &str| {
+        super::stage::program(name).ok().and_then(|path| Some(PathBuf::from(path).parent()?.to_owned()))
+    };
+    let rutter = programs("rutterctl").unwrap_or_default();
+    let kubernetes = rutter_lab::kube::Binaries::find_or_build()
+        .map(|found| found.folder().to_owned())
+        .unwrap_or_default();
+    println!(
+        "\nA shell with kubectl and rutterctl:\n\
+         \x20 sudo ip netns exec {name}-kubernetes env KUBECONFIG={folder}/kubernetes/kubeconfig \\\n\
+         \x20     PATH={}:{}:$PATH bash\n\
+         \x20     kubectl get cbgpcluster,cbgpnode; kubectl describe cbgpnode k8s-w1; kubectl label node k8s-w0 enable-bgp-; rutterctl bgp peers",
+        kubernetes.display(),
+        rutter.display()
+    );
+}
+
+fn state(node: &serde_json::Value) -> &str {
+    node["status"]["bgpInstances"][0]["peers"][0]["peeringState"].as_str().unwrap_or_default()
+}
+
+/// Kills the API server, tries `unchanged` without it, and starts it again.
+pub(crate) fn without_the_server(
+    cluster: &ControlPlane,
+    narrator: &Narrator,
+    unchanged: impl Fn() -> Result<()>,
+) -> Result<()> {
+    let pid = cluster.pid(Component::ApiServer)?;
+    cluster.kill(Component::ApiServer)?;
+    narrator.command(&format!("kill -9 {pid}   (kube-apiserver)"), "");
+    unchanged()?;
+    cluster.restart(Component::ApiServer)?;
+    narrator.say("and with a new API server:");
+    unchanged()
+}
