@@ -122,8 +122,8 @@ fn narrowed(stage: &Stage, narrator: &Narrator) -> Result<()> {
     let took = Instant::now();
     wait_for_hops(stage, &["192.168.10.100", "192.168.10.101"])?;
     narrator.say(&format!(
-        "The VIP lost one next hop on FRR {:.1} s after the change:",
-        took.elapsed().as_secs_f64()
+        "The VIP lost one next hop on FRR, as seen {} ms after the change:",
+        took.elapsed().as_millis()
     ));
     narrator.vtysh(&stage.frr, &format!("show bgp ipv4 unicast {VIP_PREFIX}"))?;
     narrator.say("and back to Cluster, where every selected node announces:");
