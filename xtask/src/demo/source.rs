@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rutter_lab::kube::{Attachment, Component, ControlPlane, Pod};
+use rutter_lab::kube::{Attachment, Component, ControlPlane, Pod, SERVER};
 use rutter_lab::{Daemon, Host, Lab, wait_for};
 
 use super::narrate::Narrator;
@@ -19,6 +19,8 @@ pub(crate) const VIP: &str = "172.16.1.1";
 const NAMESPACE: &str = "rutter-system";
 /// The port of the agents' read-only API.
 const AGENT_PORT: u16 = 9972;
+/// The port of the operator's.
+const OPERATOR_PORT: u16 = 9973;
 const LAB: &str = "examples/bgp-lab";
 
 /// What the story changes in the cluster.
@@ -65,11 +67,20 @@ impl Source {
         narrator.kubectl(&control_plane, &["api-resources", "--categories=ciliumbgp"])?;
         control_plane.kubectl(&["create", "namespace", NAMESPACE])?;
         let kubeconfig = control_plane.kubeconfig().display().to_string();
-        let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 9973));
         let operator = control_plane
             .host()
-            .operator("rutter-operator", listen, &["--kubeconfig", &kubeconfig])?
+            .operator("rutter-operator", (SERVER, OPERATOR_PORT).into(), &["--kubeconfig", &kubeconfig])?
             .into_daemon();
+        // What a kubelet would say of the operator's pod, for who looks for it.
+        control_plane.write_pod(&Pod {
+            namespace: NAMESPACE,
+            name: "rutter-operator",
+            labels: &[("app.kubernetes.io/name", "rutter-operator")],
+            node: "k8s-ctr",
+            ip: &SERVER.to_string(),
+            ports: &[("http", OPERATOR_PORT)],
+            ..Pod::default()
+        })?;
         Ok(Self::Kubernetes(Box::new(Cluster { operator, control_plane })))
     }
 

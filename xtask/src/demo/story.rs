@@ -126,12 +126,28 @@ fn narrowed(stage: &Stage, narrator: &Narrator) -> Result<()> {
         took.elapsed().as_millis()
     ));
     narrator.vtysh(&stage.frr, &format!("show bgp ipv4 unicast {VIP_PREFIX}"))?;
+    narrator.say("Why not from k8s-w0? From the service down to the link of the chain where it stops:");
+    explain(stage, narrator)?;
     narrator.say("and back to Cluster, where every selected node announces:");
     stage.source.change(narrator, Change::Local(false))?;
     stage.source.change(narrator, Change::PodReady(true))?;
     wait_for_hops(stage, &["192.168.10.100", "192.168.10.101", "192.168.20.100"])?;
     narrator.show(&stage.router, &["ip", "route", "show", VIP_PREFIX])?;
     Ok(())
+}
+
+/// Asks about the service on k8s-w0: on the node itself, or from anywhere in the cluster.
+fn explain(stage: &Stage, narrator: &Narrator) -> Result<()> {
+    let question = ["explain", "service", "default/webpod"];
+    if let Some(cluster) = stage.source.cluster() {
+        return narrator
+            .in_cluster(cluster, &[&["rutterctl"], &question[..], &["--node", "k8s-w0"]].concat());
+    }
+    let node = stage.node("k8s-w0")?;
+    let (program, socket) = (program("rutterctl")?, node.socket());
+    let agent = node.host.folder().join("agent.sock").display().to_string();
+    let words = [&[program.as_str(), "--socket", &socket, "--agent-socket", &agent], &question[..]].concat();
+    narrator.show(&node.host, &words).map(drop)
 }
 
 fn unlabelled(stage: &Stage, narrator: &Narrator) -> Result<()> {
