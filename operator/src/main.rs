@@ -1,9 +1,27 @@
 //! rutter-operator: the cluster-wide half of the controller.
 //!
-//! In this release it only plans: `plan` prints what it would write for a directory of manifests. From manifests the
-//! agent takes the operator's step itself, so no operator needs to run.
+//! `run` keeps a cluster: one CiliumBGPNodeConfig per selected node, and the conditions of what people wrote. `plan` prints
+//! what it would write for a directory of manifests, for which the agents take this step themselves.
+//!
+//! ```text
+//! Reflection ──► Snapshot ──► node_configs() (pure) ──► changes() (pure) ──► write(), if the fence lets it
+//!                                                                                  ▲
+//! Lease ──► kube_lease ──► Leadership::token() ────────────────────────────────────┘
+//! ```
 
+mod api;
+mod args;
+mod candidate;
+mod changes;
+mod controller;
+mod journal;
+mod metrics;
+mod ownership;
 mod plan;
+mod retries;
+mod run;
+mod status;
+mod write;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -13,8 +31,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The cluster-wide half of the controller: from CiliumBGPClusterConfigs to one CiliumBGPNodeConfig per node.
 ///
-/// This release has no connection to an API server: it does not watch a cluster and writes nothing anywhere. It can only
-/// show, with `plan`, what it would write. With manifests no operator has to run: each rutter-agent does this step itself.
+/// Several can run; one leads by a Lease, the others stand by with everything already read. With a directory of manifests
+/// none has to run: each rutter-agent takes this step itself.
 #[derive(Debug, Parser)]
 #[command(name = "rutter-operator", version)]
 struct Cli {
@@ -24,6 +42,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Keep the CiliumBGPNodeConfigs and conditions of a cluster.
+    Run(args::RunArgs),
     /// Print the CiliumBGPNodeConfigs and conditions that a directory of manifests leads to.
     ///
     /// Findings go to standard error, one per line, with the errors and warnings that the nodes' agents would report. The exit
@@ -53,7 +73,10 @@ enum Output {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Command::Plan(args) = Cli::parse().command;
+    let args = match Cli::parse().command {
+        Command::Run(args) => return run::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Plan(args) => args,
+    };
     let namespace = (!args.bgp_secrets_namespace.is_empty()).then_some(args.bgp_secrets_namespace);
     let plan = plan::plan(&args.manifests, namespace)?;
     let mut errors = std::io::stderr().lock();

@@ -12,3 +12,4 @@ mod crds;
 mod fixture;
 mod one_node;
 mod outage;
+mod operator;

@@ -92,7 +92,8 @@ impl Leadership {
         self.standing.borrow().clone()
     }
 
-    /// Waits for the next change. `false`: the election has ended.
+    /// Waits until a term begins or ends, or another holder or failure is known; renewals are no news. `false`: the election
+    /// has ended.
     pub async fn changed(&mut self) -> bool {
         self.standing.changed().await.is_ok()
     }
@@ -209,9 +210,12 @@ impl<T: Transport> Runner<T> {
             {
                 tracing::warn!(%failure, "the lease could not be read or written");
             }
-            let changed = *published != standing;
+            // A renewal moves the deadline and is no news: it would wake everybody once per period.
+            let term = |standing: &Standing| standing.term.as_ref().map(|(token, _)| token.clone());
+            let news = (term(published), &published.holder, &published.failure)
+                != (term(&standing), &standing.holder, &standing.failure);
             *published = standing;
-            changed
+            news
         });
     }
 }

@@ -1,0 +1,143 @@
+//! The loop: whenever something changed and this process leads, plan anew from everything there is, and write the difference.
+//!
+//! Invariants: level-triggered, so a lost event costs nothing. A process that does not lead reads and writes nothing else than
+//! the Lease. Nothing is written while a kind that matters could not be read: what is not known would look deleted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use k8s_sync::Options;
+use k8s_sync::cluster::{ApiError, Cluster, Reflection};
+use k8s_sync::report::Report;
+use k8s_sync::translate::node_configs;
+use kube_lease::{Leadership, Token};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::changes::{Change, Policy, changes};
+use crate::journal;
+use crate::metrics::Metrics;
+use crate::retries::Retries;
+use crate::status::Passed;
+use crate::write::{WriteError, Writer, served_version};
+
+/// Writes on their way at the same time.
+const AT_ONCE: usize = 8;
+/// Longest rest between two passes while changes pour in.
+const REST: Duration = Duration::from_millis(500);
+
+/// The controller of all node configurations and conditions.
+pub(crate) struct Controller {
+    pub(crate) cluster: Cluster,
+    pub(crate) reflection: Arc<Reflection>,
+    pub(crate) leadership: Leadership,
+    pub(crate) options: Options,
+    pub(crate) policy: Policy,
+    pub(crate) metrics: Metrics,
+    pub(crate) passed: watch::Sender<Passed>,
+}
+
+/// One term of ours.
+struct Term {
+    token: Token,
+    writer: Writer,
+    retries: Retries,
+}
+
+impl Controller {
+    /// Runs until it is dropped.
+    pub(crate) async fn run(self) {
+        let mut changed = self.reflection.changed();
+        let mut leadership = self.leadership.clone();
+        let mut term: Option<Term> = None;
+        let mut logged = Report::default();
+        loop {
+            changed.mark_unchanged();
+            let began = Instant::now();
+            term = self.term(term).await;
+            let unread = self.reflection.report();
+            let mut findings = Report::default();
+            if let Some(term) = term.as_mut().filter(|_| self.reflection.is_certain()) {
+                findings = self.pass(term).await;
+                self.metrics.ran(began.elapsed());
+            }
+            let failing = term.as_ref().map(|term| failing(&term.retries)).unwrap_or_default();
+            self.passed.send_modify(|passed| {
+                *passed = Passed { passes: passed.passes + 1, findings: findings.clone(), failing };
+            });
+            findings.merge(unread);
+            journal::log_changes(&logged, &findings);
+            logged = findings;
+            sleep(began.elapsed().min(REST)).await;
+            let next = term.as_ref().and_then(|term| term.retries.next());
+            tokio::select! {
+                _ = changed.changed() => {}
+                _ = leadership.changed() => {}
+                () = sleep_until(next.unwrap_or(began)), if next.is_some() => {}
+            }
+        }
+    }
+
+    /// The term as it is now; what is remembered of an earlier one is forgotten.
+    async fn term(&self, before: Option<Term>) -> Option<Term> {
+        let token = self.leadership.token()?;
+        if let Some(term) = before.filter(|term| term.token == token) {
+            return Some(term);
+        }
+        let api_version = served_version(&self.cluster).await;
+        let (cluster, leadership) = (self.cluster.clone(), self.leadership.clone());
+        let writer = Writer { cluster, leadership, api_version };
+        Some(Term { token, writer, retries: Retries::default() })
+    }
+
+    async fn pass(&self, term: &mut Term) -> Report {
+        let snapshot = self.reflection.snapshot();
+        let plan = node_configs(&snapshot, &self.options);
+        let wanted = changes(&snapshot, &plan, self.policy, Timestamp::now());
+        let now = Instant::now();
+        term.retries.keep_only(&wanted, now);
+        let due: Vec<Change> = wanted.into_iter().filter(|change| term.retries.is_due(change, now)).collect();
+        let writer = &term.writer;
+        let mut writes = futures::stream::iter(due)
+            .map(|change| async move {
+                let written = writer.write(&change).await;
+                (change, written)
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some((change, written)) = writes.next().await {
+            match written {
+                Ok(version) => {
+                    tracing::info!(object = %change.object, change = change.act.name(), "written");
+                    self.metrics.made(&change.object, change.act.name());
+                    term.retries.made(&change, version, Instant::now());
+                }
+                Err(WriteError::Deposed) => {
+                    tracing::warn!(object = %change.object, "not written: this process does not lead any more");
+                }
+                Err(WriteError::Api(error)) => self.failed(&mut term.retries, &change, &error),
+            }
+        }
+        plan.report
+    }
+
+    fn failed(&self, retries: &mut Retries, change: &Change, error: &ApiError) {
+        let pause = retries.failed(change, error.to_string(), error.retry_after(), Instant::now());
+        let (object, what) = (&change.object, change.act.name());
+        if error.is_conflict() {
+            // Somebody wrote in between; the watch brings what, and then it is computed anew.
+            tracing::debug!(%object, change = what, %error, "not written, again in {pause:?}");
+        } else {
+            self.metrics.failed(&change.blame);
+            tracing::warn!(%object, change = what, %error, "not written, again in {pause:?}");
+        }
+    }
+}
+
+fn failing(retries: &Retries) -> Vec<(String, u32, String)> {
+    retries
+        .failures()
+        .map(|(object, failures, error)| (object.to_string(), failures, error.to_owned()))
+        .collect()
+}
