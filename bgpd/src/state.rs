@@ -15,8 +15,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
 
 use rutter_api::intent::{Instance, Intent};
 use serde::{Deserialize, Serialize};
@@ -186,25 +188,48 @@ impl Earlier {
 /// Keeps the file.
 #[derive(Debug)]
 pub struct Keeper {
-    path: PathBuf,
-    saved: Option<Saved>,
-    broken: bool,
+    saved: Option<Arc<Saved>>,
+    file: Arc<StateFile>,
+    /// How long writing took last.
+    cost: Duration,
+    /// The thread that writes, if writing takes long.
+    writer: Option<Writer>,
 }
+
+/// The file, and whether it can be written.
+#[derive(Debug)]
+struct StateFile {
+    path: PathBuf,
+    broken: AtomicBool,
+}
+
+/// Writes what it is given on a thread of its own; of several that wait, the last.
+#[derive(Debug)]
+struct Writer {
+    sender: mpsc::Sender<Arc<Saved>>,
+    /// Ends with how long writing took last.
+    thread: JoinHandle<Duration>,
+}
+
+/// Sessions and owners do not wait for a file that takes longer than this to write.
+const QUICK: Duration = Duration::from_millis(2);
 
 impl Keeper {
     /// Keeps state in this file.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        Self { path, saved: None, broken: false }
+        let file = Arc::new(StateFile { path, broken: AtomicBool::new(false) });
+        Self { saved: None, file, cost: Duration::ZERO, writer: None }
     }
 
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.file.path
     }
 
-    /// Notes what runs now, and what is wanted over the API.
+    /// Notes what runs now, and what is wanted over the API. What is quickly written is in the file afterwards; ten thousand
+    /// routes are in it a moment later.
     pub fn save<'a>(
         &mut self,
         owners: BTreeSet<String>,
@@ -214,37 +239,98 @@ impl Keeper {
         let instances =
             instances.map(|instance| (instance.name.clone(), SavedInstance::of(instance))).collect();
         let saved = Saved { version: VERSION, boot: boot(), owners, instances, intents };
-        if self.saved.as_ref() == Some(&saved) {
+        if self.saved.as_deref() == Some(&saved) {
             return;
         }
-        let written = self.write(&saved);
-        self.report(written);
-        self.saved = Some(saved);
+        let saved = Arc::new(saved);
+        self.saved = Some(Arc::clone(&saved));
+        if self.writer.is_none() && self.cost > QUICK {
+            self.writer = Writer::start(&self.file);
+        }
+        let left = match &self.writer {
+            Some(writer) => writer.give(saved),
+            None => Err(saved),
+        };
+        if let Err(saved) = left {
+            self.cost = self.file.write(&saved);
+        }
+    }
+
+    /// Waits until everything is in the file. Before somebody else writes it, or nobody any more.
+    pub fn settle(&mut self) {
+        if let Some(Writer { sender, thread }) = self.writer.take() {
+            drop(sender);
+            // One that ended by a bug has said so.
+            self.cost = thread.join().unwrap_or_default();
+        }
     }
 
     /// Says that bgpd is alive.
-    pub fn beat(&mut self) {
+    pub fn beat(&self) {
         if self.saved.is_some() {
-            let touched = File::options()
-                .write(true)
-                .open(&self.path)
-                .and_then(|file| file.set_modified(SystemTime::now()));
-            self.report(touched);
+            self.file.touch();
         }
     }
 
     /// An orderly end: nobody takes over.
     pub fn remove(&mut self) {
+        self.settle();
         self.saved = None;
-        match std::fs::remove_file(&self.path) {
+        match std::fs::remove_file(self.path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(file = %self.path.display(), %error, "the state file cannot be removed");
+                tracing::warn!(file = %self.path().display(), %error, "the state file cannot be removed");
             }
             _ => {}
         }
     }
+}
 
-    fn write(&self, saved: &Saved) -> io::Result<()> {
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
+impl Writer {
+    /// None, if the system gives no thread.
+    fn start(file: &Arc<StateFile>) -> Option<Self> {
+        let (sender, receiver) = mpsc::channel::<Arc<Saved>>();
+        let file = Arc::clone(file);
+        let write = move || {
+            let mut cost = Duration::ZERO;
+            while let Ok(first) = receiver.recv() {
+                let newest = receiver.try_iter().last().unwrap_or(first);
+                cost = file.write(&newest);
+            }
+            cost
+        };
+        let thread = thread::Builder::new().name("state".to_owned()).spawn(write).ok()?;
+        Some(Self { sender, thread })
+    }
+
+    /// Gives it back, if the thread has ended.
+    fn give(&self, saved: Arc<Saved>) -> Result<(), Arc<Saved>> {
+        self.sender.send(saved).map_err(|mpsc::SendError(saved)| saved)
+    }
+}
+
+impl StateFile {
+    fn write(&self, saved: &Saved) -> Duration {
+        let begun = Instant::now();
+        let written = self.replace(saved);
+        self.report(written);
+        begun.elapsed()
+    }
+
+    fn touch(&self) {
+        let touched = File::options()
+            .write(true)
+            .open(&self.path)
+            .and_then(|file| file.set_modified(SystemTime::now()));
+        self.report(touched);
+    }
+
+    fn replace(&self, saved: &Saved) -> io::Result<()> {
         let mut beside = self.path.clone().into_os_string();
         beside.push(".new");
         let beside = PathBuf::from(beside);
@@ -262,16 +348,16 @@ impl Keeper {
         std::fs::rename(&beside, &self.path)
     }
 
-    fn report(&mut self, result: io::Result<()>) {
+    fn report(&self, result: io::Result<()>) {
+        let was_broken = self.broken.swap(result.is_err(), Ordering::Relaxed);
         if let Err(error) = &result
-            && !self.broken
+            && !was_broken
         {
             tracing::warn!(
                 file = %self.path.display(), %error,
                 "the state file cannot be written: after a crash bgpd would start cold"
             );
         }
-        self.broken = result.is_err();
     }
 }
 
@@ -305,6 +391,30 @@ mod tests {
     fn age(path: &Path, seconds: u64) {
         let file = File::options().write(true).open(path).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+    }
+
+    #[test]
+    fn what_takes_long_to_write_is_written_in_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let mut keeper = Keeper::new(path.clone());
+        keeper.cost = QUICK * 2;
+        for owner in ["a", "b", "c"] {
+            keeper.save([owner.to_owned()].into(), std::iter::empty(), BTreeMap::new());
+            assert!(keeper.writer.is_some(), "on a thread of its own");
+        }
+        keeper.settle();
+        assert_eq!(Earlier::read(&path).owners(), ["c".to_owned()].into());
+        assert!(keeper.writer.is_none() && keeper.cost > Duration::ZERO);
+        keeper.cost = QUICK * 2;
+        keeper.save(["d".to_owned()].into(), std::iter::empty(), BTreeMap::new());
+        drop(keeper);
+        assert_eq!(Earlier::read(&path).owners(), ["d".to_owned()].into(), "the end waits for it");
+        let mut keeper = Keeper::new(path.clone());
+        keeper.cost = QUICK * 2;
+        keeper.save(["e".to_owned()].into(), std::iter::empty(), BTreeMap::new());
+        keeper.remove();
+        assert!(!path.exists(), "nothing comes after the end");
     }
 
     #[test]
@@ -357,7 +467,7 @@ mod tests {
         let mut keeper = Keeper::new(path);
         keeper.save(BTreeSet::new(), std::iter::empty(), BTreeMap::new());
         keeper.beat();
-        assert!(keeper.broken, "said in the log, and bgpd goes on");
+        assert!(keeper.file.broken.load(Ordering::Relaxed), "said in the log, and bgpd goes on");
     }
 
     #[test]

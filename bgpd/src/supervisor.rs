@@ -320,7 +320,10 @@ impl Supervisor {
                     Some(Order::Stop { mode, reply }) => {
                         match mode {
                             StopMode::Graceful { .. } => self.keeper.remove(),
-                            StopMode::Restart => self.keeper.beat(),
+                            StopMode::Restart => {
+                                self.keeper.settle();
+                                self.keeper.beat();
+                            }
                         }
                         self.stop(mode).await;
                         let _gone = reply.send(());

@@ -34,6 +34,8 @@ impl Supervisor {
     ) {
         // What waits for company is applied now: instances have to run what the intents say.
         self.flush().await;
+        // From then on the state file is the other's.
+        self.keeper.settle();
         let mut verdicts = Vec::new();
         let asked: Vec<_> = self
             .followed

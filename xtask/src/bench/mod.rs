@@ -4,6 +4,7 @@
 mod configs;
 mod hostile;
 mod idle;
+mod kubernetes;
 mod process;
 mod relay;
 mod restarts;
@@ -15,7 +16,7 @@ use crate::{deps, run};
 
 #[derive(ClapArgs)]
 pub(crate) struct Args {
-    /// Use target/release/bgpd as it is.
+    /// Use what is in target/release as it is.
     #[arg(long, global = true)]
     no_build: bool,
     #[command(subcommand)]
@@ -32,12 +33,18 @@ enum What {
     Hostile(hostile::Args),
     /// Memory of sessions that have nothing to say.
     Idle(idle::Args),
+    /// From a real API server to FRR: latency of a Service, cold start, idling, a flood of changes.
+    Kubernetes(kubernetes::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     deps::ensure_peers()?;
     if !args.no_build {
-        run::run(run::cargo().args(["build", "--quiet", "--release", "-p", "bgpd"]))?;
+        let mut packages = vec!["build", "--quiet", "--release", "-p", "bgpd"];
+        if matches!(args.what, What::Kubernetes(_)) {
+            packages.extend(["-p", "rutter-agent", "-p", "rutter-operator"]);
+        }
+        run::run(run::cargo().args(packages))?;
     }
     if !run::is_root() {
         let own = std::env::current_exe()?;
@@ -49,5 +56,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Restarts(args) => restarts::run(args),
         What::Hostile(args) => hostile::run(args),
         What::Idle(args) => idle::run(args),
+        What::Kubernetes(args) => kubernetes::run(args),
     }
 }
