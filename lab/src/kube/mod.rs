@@ -7,8 +7,8 @@
 //! reaches the server and the server reaches the addresses of the host's pods (its pod proxy dials them). Every cable has
 //! a network of its own out of 100.64.0.0/10, so tests that share a control plane do not meet.
 //!
-//! Measured on two processors: ready 5 to 6 s after [`ControlPlane::start`], 270 MB (server) + 45 MB (etcd) resident, and 95 MB with
-//! the controller manager; 50 ms per kubectl call, 2 ms per request through [`ControlPlane::connection`].
+//! Measured on two busy processors: ready 3 to 6 s after [`ControlPlane::start`], the server restarted in 3 s; 310 MB (server), 45 MB
+//! (etcd) and 85 MB (controller manager) resident; 50 to 110 ms per kubectl call, 2 ms per write on one [`ControlPlane::connection`].
 //!
 //! Invariant: as with everything in a lab, nothing of it outlives the [`ControlPlane`], or the process that made it.
 
