@@ -77,7 +77,7 @@ reasons! {
     /// A cluster-scoped object has a namespace.
     Warning NamespaceIgnored { namespace: String } => "the kind is cluster-scoped; namespace {namespace:?} is ignored";
     /// A kind that is not used.
-    Info KindNotUsed { kind: String } => "{kind} is not used for BGP and is skipped";
+    Info KindNotUsed { kind: String } => "{kind} is not used for BGP and is skipped; it is for the CNI or controller that implements it";
     /// A kind that is not read although one might expect it.
     Warning KindNotRead { kind: String, instead: &'static str } => "{kind} is not read; {instead}";
     /// A kind or version that exists nowhere, or no longer.

@@ -10,6 +10,7 @@ mod agent;
 mod cluster;
 mod crds;
 mod fixture;
+mod manifests;
 mod one_node;
 mod outage;
 mod operator;

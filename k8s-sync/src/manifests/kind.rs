@@ -137,9 +137,15 @@ fn lookup_cilium(version: &str, kind: &str) -> Lookup {
             full,
             "write apiVersion: cilium.io/v2, and spec.destinationCIDRs, which it requires",
         )),
-        "CiliumL2AnnouncementPolicy" | "CiliumEgressGatewayPolicy" => {
-            Lookup::Skipped(Reason::KindNotRead { kind: full, instead: "nothing here acts on it yet" })
-        }
+        "CiliumL2AnnouncementPolicy" => Lookup::Skipped(Reason::KindNotRead {
+            kind: full,
+            instead: "nothing here answers ARP or NDP yet; to announce the same addresses by BGP write a \
+                      CiliumBGPAdvertisement of type Service with addresses [LoadBalancerIP, ExternalIP]",
+        }),
+        "CiliumEgressGatewayPolicy" => Lookup::Skipped(Reason::KindNotRead {
+            kind: full,
+            instead: "nothing here steers what leaves the cluster yet; leave it to the CNI that does",
+        }),
         "CiliumBandwidthPolicy" => Lookup::Skipped(unknown(
             full,
             "no Cilium has it; write the annotation kubernetes.io/egress-bandwidth on the pods",
