@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use rutter_lab::raw::{KEEPALIVE, RawPeer, UPDATE};
@@ -89,7 +89,8 @@ pub(super) fn measure(stage: &mut Stage, services: u32, rate: u32) -> Result<()>
     let _routes = route_monitor(stage, installed.clone())?;
     thread::sleep(Duration::from_secs(2));
 
-    let (cpu, log) = (stage.cpu()?, stage.agent.daemon().log().len());
+    let (cpu, log, begun) =
+        (stage.cpu()?, stage.agent.daemon().log().len(), (Instant::now(), SystemTime::now()));
     let (sent, created) = create(stage, services, rate)?;
     wait_for(Duration::from_secs(60), "all Services everywhere", || {
         let counts = [watched.count(), told.count(), installed.count()];
@@ -100,15 +101,18 @@ pub(super) fn measure(stage: &mut Stage, services: u32, rate: u32) -> Result<()>
     raw.join().map_err(|_panic| anyhow!("the raw peer panicked"))??;
 
     let (watched, told, installed) = (watched.all(), told.all(), installed.all());
+    let received = received_by_frr(&stage.frr.daemon().log(), begun, services);
     println!("{:<44} {:>8} {:>8} {:>8}", "milliseconds", "p50", "p99", "max");
-    let rows: [(&str, &Times, &Times); 7] = [
+    let rows: [(&str, &Times, &Times); 9] = [
         ("request sent to answer", &sent, &created),
         ("request sent to kubectl's watch", &sent, &watched),
         ("request sent to UPDATE at the raw peer", &sent, &told),
-        ("request sent to route behind FRR", &sent, &installed),
+        ("request sent to route at FRR", &sent, &received),
+        ("request sent to route in the kernel behind FRR", &sent, &installed),
         ("UPDATE at the raw peer beyond the watch", &watched, &told),
-        ("route behind FRR beyond the watch", &watched, &installed),
-        ("UPDATE at the raw peer to route behind FRR", &told, &installed),
+        ("route at FRR beyond the watch", &watched, &received),
+        ("route in the kernel beyond the watch", &watched, &installed),
+        ("FRR's own: from its log to its kernel", &received, &installed),
     ];
     for (name, from, to) in rows {
         println!("{name:<44} {}", percentiles(between(from, to)));
@@ -119,6 +123,31 @@ pub(super) fn measure(stage: &mut Stage, services: u32, rate: u32) -> Result<()>
         cpu.iter().map(|(name, before)| format!("{name} {:.2} s", after[name] - before)).collect();
     println!("CPU meanwhile: {}; peak memory: {}", used.join(", "), stage.memory()?);
     Ok(())
+}
+
+/// When FRR had each route, by its log. `begun` is one moment on both clocks.
+fn received_by_frr(log: &str, begun: (Instant, SystemTime), services: u32) -> Times {
+    /// Time zones differ by multiples of this, and no run lasts as long.
+    const TURN: i64 = 15 * 60 * 1_000_000;
+    let micros = |time: &str| -> Option<i64> {
+        let (clock, fraction) = time.split_once('.')?;
+        let units: Vec<i64> = clock.split(':').map_while(|unit| unit.parse().ok()).collect();
+        let [hours, minutes, seconds] = units.as_slice() else { return None };
+        Some(((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + fraction.parse::<i64>().ok()?)
+    };
+    let start = begun.1.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
+    let start = i64::try_from(start).unwrap_or_default();
+    let seen = Seen::new(services);
+    for line in log.lines() {
+        let Some(prefix) = line.split(" rcvd ").nth(1) else { continue };
+        let address = prefix.split('/').next().and_then(|address| address.parse().ok());
+        let time = line.split(' ').nth(1).and_then(micros);
+        if let (Some(number), Some(time)) = (address.and_then(service_at), time) {
+            let since = u64::try_from((time - start).rem_euclid(TURN)).unwrap_or_default();
+            seen.note(number, begun.0 + Duration::from_micros(since));
+        }
+    }
+    seen.all()
 }
 
 /// What the agent says about its runs.

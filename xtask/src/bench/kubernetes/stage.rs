@@ -21,7 +21,10 @@ const FIRST_IP: Ipv4Addr = Ipv4Addr::new(10, 100, 0, 1);
 /// Connections that write at the same time.
 const WRITERS: u32 = 6;
 
-const FRR: &str = "router bgp 65000
+/// It logs what comes in, with microseconds: what FRR does with a route afterwards takes its own time.
+const FRR: &str = "log timestamp precision 6
+debug bgp updates in
+router bgp 65000
  bgp router-id 10.1.0.2
  no bgp ebgp-requires-policy
  neighbor 10.1.0.1 remote-as 65001
@@ -139,7 +142,8 @@ impl Stage {
         ensure!(reply.status == 200, "/metrics answers {}", reply.status);
         let ours = |line: &&str| line.split(['{', ' ']).next() == Some(name) && line.contains(label);
         let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
-        Ok(reply.body.lines().filter(ours).filter_map(value).sum())
+        // Nothing adds up to minus zero.
+        Ok(reply.body.lines().filter(ours).filter_map(value).sum::<f64>() + 0.0)
     }
 
     /// The processes that are ours.
