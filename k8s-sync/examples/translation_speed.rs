@@ -30,12 +30,17 @@ fn typed<T: DeserializeOwned>(value: Value) -> Arc<T> {
     Arc::new(serde_json::from_value(value).unwrap())
 }
 
+/// As the API has it, and as it is kept.
+fn compact<A: DeserializeOwned, T: From<A>>(value: Value) -> Arc<T> {
+    Arc::new(serde_json::from_value::<A>(value).unwrap().into())
+}
+
 fn service(number: usize, priority: &str) -> Object {
     let [_, high, low, _] = u32::try_from(number * 256).unwrap().to_be_bytes();
     let last = number % 250 + 1;
     // One in four is Local.
     let policy = if number.is_multiple_of(4) { "Local" } else { "Cluster" };
-    Object::Service(typed::<Service>(json!({
+    Object::Service(compact::<Service, _>(json!({
         "metadata": {
             "name": format!("service-{number}"), "namespace": format!("team-{}", number % 40),
             "labels": {"app": format!("app-{number}"), "advertise": "bgp", "priority": priority},
@@ -57,7 +62,7 @@ fn slice(number: usize) -> Object {
             "conditions": {"ready": true, "serving": true, "terminating": false},
         })
     };
-    Object::EndpointSlice(typed::<EndpointSlice>(json!({
+    Object::EndpointSlice(compact::<EndpointSlice, _>(json!({
         "addressType": "IPv4",
         "metadata": {
             "name": format!("service-{number}-abcde"), "namespace": format!("team-{}", number % 40),

@@ -5,14 +5,19 @@
 use std::fmt;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Secret, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::core::v1::{Node, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rutter_crds::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
     CiliumBGPPeerConfig, CiliumNode, CiliumPodIPPool,
 };
 use serde::Serialize;
+
+pub use endpoint_slice::EndpointSlice;
+pub use service::Service;
+
+pub mod endpoint_slice;
+pub mod service;
 
 /// Kind, namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -50,7 +55,7 @@ impl fmt::Display for ObjectRef {
 }
 
 /// Name of a namespaced object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NamespacedName {
     /// The namespace.
     pub namespace: String,
@@ -102,13 +107,35 @@ pub enum Object {
 }
 
 impl Object {
-    /// Its metadata.
+    /// Its name, without its namespace.
     #[must_use]
-    pub fn metadata(&self) -> &ObjectMeta {
+    pub fn name(&self) -> &str {
         match self {
+            Self::Service(service) => &service.name.name,
+            Self::EndpointSlice(slice) => &slice.name,
+            other => other.metadata().and_then(|metadata| metadata.name.as_deref()).unwrap_or_default(),
+        }
+    }
+
+    /// Its version at the API server; empty if it does not come from one.
+    #[must_use]
+    pub fn resource_version(&self) -> &str {
+        match self {
+            Self::Service(service) => &service.resource_version,
+            Self::EndpointSlice(slice) => &slice.resource_version,
+            other => {
+                let metadata = other.metadata();
+                metadata.and_then(|metadata| metadata.resource_version.as_deref()).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Its metadata, for the kinds that are kept with it.
+    #[must_use]
+    pub fn metadata(&self) -> Option<&ObjectMeta> {
+        Some(match self {
+            Self::Service(_) | Self::EndpointSlice(_) => return None,
             Self::Node(object) => &object.metadata,
-            Self::Service(object) => &object.metadata,
-            Self::EndpointSlice(object) => &object.metadata,
             Self::Secret(object) => &object.0.metadata,
             Self::CiliumBGPClusterConfig(object) => &object.metadata,
             Self::CiliumBGPPeerConfig(object) => &object.metadata,
@@ -117,7 +144,7 @@ impl Object {
             Self::CiliumBGPNodeConfig(object) => &object.metadata,
             Self::CiliumNode(object) => &object.metadata,
             Self::CiliumPodIPPool(object) => &object.metadata,
-        }
+        })
     }
 }
 

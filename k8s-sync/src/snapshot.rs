@@ -8,17 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::core::v1::Node;
 use rutter_crds::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
     CiliumBGPPeerConfig, CiliumNode, CiliumPodIPPool,
 };
 
-use crate::object::{NamespacedName, Object, SecretObject};
-
-/// The label of an EndpointSlice that names its Service.
-pub(crate) const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+use crate::object::{EndpointSlice, NamespacedName, Object, SecretObject, Service};
 
 /// All objects that matter, shared and immutable.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +24,7 @@ pub struct Snapshot {
     /// CiliumNodes by name.
     pub cilium_nodes: Arc<BTreeMap<String, Arc<CiliumNode>>>,
     /// Services.
-    pub services: Arc<BTreeMap<NamespacedName, Arc<Service>>>,
+    pub services: Arc<BTreeMap<Arc<NamespacedName>, Arc<Service>>>,
     /// EndpointSlices by the Service they belong to; those that belong to none are not kept.
     pub endpoint_slices: Arc<BTreeMap<NamespacedName, Vec<Arc<EndpointSlice>>>>,
     /// Secrets.
@@ -67,7 +63,7 @@ impl Snapshot {
 
     /// Adds an object, or replaces the one of its kind and name.
     pub fn insert(&mut self, object: Object) {
-        let name = object.metadata().name.clone().unwrap_or_default();
+        let name = object.name().to_owned();
         match object {
             Object::Node(node) => {
                 Arc::make_mut(&mut self.nodes).insert(name, node);
@@ -76,7 +72,7 @@ impl Snapshot {
                 Arc::make_mut(&mut self.cilium_nodes).insert(name, node);
             }
             Object::Service(service) => {
-                Arc::make_mut(&mut self.services).insert(NamespacedName::of(&service.metadata), service);
+                Arc::make_mut(&mut self.services).insert(Arc::clone(&service.name), service);
             }
             Object::EndpointSlice(slice) => self.insert_slice(slice),
             Object::Secret(secret) => {
@@ -105,9 +101,9 @@ impl Snapshot {
 
     /// The slices of a Service stay sorted by name.
     fn insert_slice(&mut self, slice: Arc<EndpointSlice>) {
-        let Some(service) = service_of(&slice) else { return };
+        let Some(service) = slice.service() else { return };
         let slices = Arc::make_mut(&mut self.endpoint_slices).entry(service).or_default();
-        match slices.binary_search_by(|other| other.metadata.name.cmp(&slice.metadata.name)) {
+        match slices.binary_search_by(|other| other.name.cmp(&slice.name)) {
             Ok(at) => slices[at] = slice,
             Err(at) => slices.insert(at, slice),
         }
@@ -128,12 +124,6 @@ impl Snapshot {
         };
         (view.node.is_some() || view.cilium_node.is_some()).then_some(view)
     }
-}
-
-/// The Service an EndpointSlice belongs to.
-pub(crate) fn service_of(slice: &EndpointSlice) -> Option<NamespacedName> {
-    let service = slice.metadata.labels.as_ref()?.get(SERVICE_NAME_LABEL)?;
-    Some(NamespacedName::new(NamespacedName::of(&slice.metadata).namespace, service))
 }
 
 impl<'s> NodeView<'s> {

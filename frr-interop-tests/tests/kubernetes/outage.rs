@@ -150,11 +150,15 @@ fn store_hangs(node: &OneNode<'_>, last: u8) -> Result<()> {
     catches_up(node, "store frozen", last)
 }
 
-/// The agent sleeps, objects go and come, the store forgets that they did, and the server starts anew.
+/// The server goes, the agent sleeps, the server comes, objects go and come, the store forgets that they did, and the server
+/// starts anew: where the agent's watches were, nobody knows any more.
 fn expired(node: &OneNode<'_>, last: u8) -> Result<()> {
     let before = node.asked()?;
     unnoticed(node, "watches expired", || {
+        // Killed first, or what changes would wait in the sleeping agent's sockets.
+        node.cluster.kill(Component::ApiServer)?;
         node.agent.daemon().pause()?;
+        node.cluster.restart(Component::ApiServer)?;
         node.cluster.delete("service", "outage-1")?;
         node.write_service("outage-2", &address(2, 2))?;
         compact(node.cluster)?;
@@ -169,7 +173,9 @@ fn expired(node: &OneNode<'_>, last: u8) -> Result<()> {
     wait_all(node, &routes.into_iter().collect::<Vec<_>>())?;
     let now = node.asked()?;
     println!("watches expired: caught up after {:.1?}; {before:?} before, {now:?} now", begun.elapsed());
-    ensure!(now.lists == before.lists && now.watches <= before.watches + 4 * KINDS, "a storm");
+    // One that is refused, one that is told that it is too old, one that begins anew; a few more while the server starts.
+    let more = now.watches - before.watches;
+    ensure!(now.lists == before.lists && (2 * KINDS..=8 * KINDS).contains(&more), "{more} watches more");
     Ok(())
 }
 

@@ -249,9 +249,8 @@ impl Reflector {
         let peek = self.peek(json)?;
         let (watched, key) = (self.source.watched, peek.key());
         let known = self.store.get(watched, &key, peek.service().as_ref());
-        let version = |object: &Object| object.metadata().resource_version.clone();
-        let unchanged = known.as_ref().and_then(version).is_some_and(|v| v == peek.metadata.resource_version);
-        if unchanged {
+        let version = &peek.metadata.resource_version;
+        if known.as_ref().is_some_and(|known| known.resource_version() == version) {
             objects.extend(known);
             return Ok(());
         }

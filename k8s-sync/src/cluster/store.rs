@@ -5,13 +5,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::watch;
 
 use super::watched::Watched;
-use crate::object::{NamespacedName, Object};
-use crate::snapshot::{Snapshot, service_of};
+use crate::object::{EndpointSlice, NamespacedName, Object};
+use crate::snapshot::Snapshot;
 
 #[derive(Debug)]
 pub(super) struct Store {
@@ -57,7 +56,7 @@ impl Store {
             Watched::Service => Object::Service(Arc::clone(snapshot.services.get(key)?)),
             Watched::EndpointSlice => {
                 let slices = snapshot.endpoint_slices.get(service?)?;
-                let found = slices.binary_search_by(|slice| slice_name(slice).cmp(name.as_str())).ok()?;
+                let found = slices.binary_search_by(|slice| (*slice.name).cmp(name)).ok()?;
                 Object::EndpointSlice(Arc::clone(&slices[found]))
             }
             Watched::Secret => Object::Secret(snapshot.secrets.get(key)?.clone()),
@@ -79,7 +78,7 @@ impl Store {
     /// One object is new, or different. `known` says that an earlier version of it was there.
     pub(super) fn apply(&self, watched: Watched, key: &NamespacedName, object: Object, known: bool) {
         let service = match &object {
-            Object::EndpointSlice(slice) => service_of(slice),
+            Object::EndpointSlice(slice) => slice.service(),
             _ => None,
         };
         let before = self.get(watched, key, service.as_ref());
@@ -157,7 +156,7 @@ impl Store {
 
 /// Where it should be, else wherever it is: the label that says so may have changed.
 fn remove_slice(snapshot: &mut Snapshot, key: &NamespacedName, service: Option<&NamespacedName>) {
-    let holds = |slices: &Vec<Arc<EndpointSlice>>| slices.iter().any(|slice| slice_name(slice) == key.name);
+    let holds = |slices: &Vec<Arc<EndpointSlice>>| slices.iter().any(|slice| *slice.name == key.name);
     let expected = service.filter(|service| snapshot.endpoint_slices.get(service).is_some_and(holds));
     let anywhere = || {
         let all = snapshot.endpoint_slices.iter();
@@ -168,15 +167,11 @@ fn remove_slice(snapshot: &mut Snapshot, key: &NamespacedName, service: Option<&
     let Some(service) = expected.cloned().or_else(anywhere) else { return };
     let all = Arc::make_mut(&mut snapshot.endpoint_slices);
     if let Some(slices) = all.get_mut(&service) {
-        slices.retain(|slice| slice_name(slice) != key.name);
+        slices.retain(|slice| *slice.name != key.name);
         if slices.is_empty() {
             all.remove(&service);
         }
     }
-}
-
-fn slice_name(slice: &EndpointSlice) -> &str {
-    slice.metadata.name.as_deref().unwrap_or_default()
 }
 
 /// Whether two versions of an object are the same but for their resource version.
@@ -188,16 +183,16 @@ fn is_same(before: &Object, now: &Object) -> bool {
             && a.deletion_timestamp == b.deletion_timestamp
             && (&a.uid, a.generation) == (&b.uid, b.generation)
     };
-    if !meta(before.metadata(), now.metadata()) {
+    if let (Some(before), Some(now)) = (before.metadata(), now.metadata())
+        && !meta(before, now)
+    {
         return false;
     }
     match (before, now) {
         (Object::Node(a), Object::Node(b)) => a.spec == b.spec && a.status == b.status,
         (Object::CiliumNode(a), Object::CiliumNode(b)) => a.spec == b.spec,
-        (Object::Service(a), Object::Service(b)) => a.spec == b.spec && a.status == b.status,
-        (Object::EndpointSlice(a), Object::EndpointSlice(b)) => {
-            a.endpoints == b.endpoints && a.ports == b.ports && a.address_type == b.address_type
-        }
+        (Object::Service(a), Object::Service(b)) => a.spec == b.spec,
+        (Object::EndpointSlice(a), Object::EndpointSlice(b)) => a.spec == b.spec,
         (Object::Secret(a), Object::Secret(b)) => a.0.data == b.0.data && a.0.type_ == b.0.type_,
         (Object::CiliumBGPClusterConfig(a), Object::CiliumBGPClusterConfig(b)) => {
             a.spec == b.spec && a.status == b.status

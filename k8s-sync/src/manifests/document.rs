@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use rutter_crds::schema::{GROUP, Kind as CustomKind, Version};
 use serde::de::DeserializeOwned;
 
@@ -274,8 +275,10 @@ fn decode(node: &Node, kind: Kind) -> Result<Object, (String, String)> {
     let json = node.to_json();
     Ok(match kind {
         Kind::Node => Object::Node(typed(json)?),
-        Kind::Service => Object::Service(typed(json)?),
-        Kind::EndpointSlice => Object::EndpointSlice(typed(json)?),
+        Kind::Service => Object::Service(Arc::new(unshared(typed::<Service>(json)?).into())),
+        Kind::EndpointSlice => {
+            Object::EndpointSlice(Arc::new(unshared(typed::<EndpointSlice>(json)?).into()))
+        }
         Kind::Secret => Object::Secret(decode_secret(json)?),
         Kind::Custom(custom, _) => match custom {
             CustomKind::CiliumBGPClusterConfig => Object::CiliumBGPClusterConfig(typed(json)?),
@@ -287,6 +290,11 @@ fn decode(node: &Node, kind: Kind) -> Result<Object, (String, String)> {
             CustomKind::CiliumPodIPPool => Object::CiliumPodIPPool(typed(json)?),
         },
     })
+}
+
+/// What nobody else has yet.
+fn unshared<T: Clone>(object: Arc<T>) -> T {
+    Arc::unwrap_or_clone(object)
 }
 
 fn typed<T: DeserializeOwned>(mut json: serde_json::Value) -> Result<Arc<T>, (String, String)> {

@@ -6,11 +6,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Service, ServicePort};
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
-
-/// The placeholder that Cilium's ingress controller writes where Envoy is the backend.
-const INGRESS_PLACEHOLDER: (&str, i32) = ("192.192.192.192", 9999);
+use crate::object::endpoint_slice::{Endpoint, Family};
+use crate::object::service::Port;
+use crate::object::{EndpointSlice, Service};
 
 /// Whether a service has active endpoints, per address family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,24 +28,20 @@ impl Backends {
     /// Looks through the slices of a service.
     pub(super) fn of(service: &Service, slices: &[Arc<EndpointSlice>], node: &str) -> Self {
         let mut backends = Self::default();
-        let spec = service.spec.as_ref();
-        let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
-        let publish_not_ready = spec.and_then(|spec| spec.publish_not_ready_addresses).unwrap_or_default();
         for slice in slices {
-            let reach = match slice.address_type.as_str() {
-                "IPv4" => &mut backends.ipv4,
-                "IPv6" => &mut backends.ipv6,
-                _ => continue,
+            let reach = match slice.spec.family {
+                Some(Family::Ipv4) => &mut backends.ipv4,
+                Some(Family::Ipv6) => &mut backends.ipv6,
+                None => continue,
             };
-            if !serves(slice, ports) {
+            if !serves(slice, &service.spec.ports) {
                 continue;
             }
-            for endpoint in slice.endpoints.iter().filter(|endpoint| is_active(endpoint, publish_not_ready)) {
-                if is_placeholder(endpoint, slice) {
-                    continue;
-                }
+            let publish_not_ready = service.spec.publish_not_ready_addresses;
+            let endpoints = slice.spec.endpoints.iter();
+            for endpoint in endpoints.filter(|endpoint| is_active(endpoint, publish_not_ready)) {
                 reach.anywhere += 1;
-                reach.here += usize::from(endpoint.node_name.as_deref() == Some(node));
+                reach.here += usize::from(endpoint.node.as_deref() == Some(node));
             }
         }
         backends
@@ -65,26 +59,12 @@ impl Backends {
 }
 
 /// Whether the slice has a port of the service: same name (absent and empty are the same), same protocol.
-fn serves(slice: &EndpointSlice, ports: &[ServicePort]) -> bool {
-    let offered = slice.ports.as_deref().unwrap_or_default();
-    offered.iter().any(|offered| {
-        ports.iter().any(|port| {
-            port.name.as_deref().unwrap_or_default() == offered.name.as_deref().unwrap_or_default()
-                && port.protocol.as_deref().unwrap_or("TCP") == offered.protocol.as_deref().unwrap_or("TCP")
-        })
-    })
+fn serves(slice: &EndpointSlice, ports: &[Port]) -> bool {
+    slice.spec.ports.iter().any(|offered| ports.contains(offered))
 }
 
 fn is_active(endpoint: &Endpoint, publish_not_ready: bool) -> bool {
-    let Some(conditions) = &endpoint.conditions else { return true };
-    // An absent `ready` means ready, an absent `terminating` means no.
-    conditions.ready.unwrap_or(true) && (publish_not_ready || !conditions.terminating.unwrap_or(false))
-}
-
-fn is_placeholder(endpoint: &Endpoint, slice: &EndpointSlice) -> bool {
-    let (address, port) = INGRESS_PLACEHOLDER;
-    endpoint.addresses.iter().any(|candidate| candidate == address)
-        && slice.ports.iter().flatten().any(|candidate| candidate.port == Some(port))
+    endpoint.ready && (publish_not_ready || !endpoint.terminating)
 }
 
 #[cfg(test)]
@@ -94,9 +74,9 @@ mod tests {
     use super::*;
 
     fn reach(service: serde_json::Value, slice: serde_json::Value) -> Reach {
-        let service: Service = serde_json::from_value(service).unwrap();
-        let slice: EndpointSlice = serde_json::from_value(slice).unwrap();
-        Backends::of(&service, &[Arc::new(slice)], "here").reach(IpAddr::from([10, 0, 0, 1]))
+        let service: k8s_openapi::api::core::v1::Service = serde_json::from_value(service).unwrap();
+        let slice: k8s_openapi::api::discovery::v1::EndpointSlice = serde_json::from_value(slice).unwrap();
+        Backends::of(&service.into(), &[Arc::new(slice.into())], "here").reach(IpAddr::from([10, 0, 0, 1]))
     }
 
     fn service() -> serde_json::Value {

@@ -5,10 +5,8 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-
 use super::frontend::ServiceState;
-use crate::object::NamespacedName;
+use crate::object::{EndpointSlice, NamespacedName};
 use crate::options::Options;
 use crate::snapshot::{NodeView, Snapshot};
 use crate::translate::LocalNode;
@@ -31,9 +29,9 @@ impl Catalogue {
         let mut all_slices = snapshot.endpoint_slices.iter().peekable();
         let mut at = 0;
         for (name, service) in snapshot.services.iter() {
-            while all_slices.next_if(|(of, _)| *of < name).is_some() {}
+            while all_slices.next_if(|(of, _)| **of < **name).is_some() {}
             let slices: &[Arc<EndpointSlice>] = all_slices
-                .next_if(|(of, _)| *of == name)
+                .next_if(|(of, _)| **of == **name)
                 .map(|(_, slices)| slices.as_slice())
                 .unwrap_or_default();
             while before.0.get(at).is_some_and(|old| !Arc::ptr_eq(&old.service, service) && old.name < *name)
@@ -43,7 +41,7 @@ impl Catalogue {
             let known = before.0.get(at).filter(|old| old.is_of(service, slices));
             states.push(match known {
                 Some(known) => Arc::clone(known),
-                None => Arc::new(ServiceState::new((name, service, slices), &local.name, view, options)),
+                None => Arc::new(ServiceState::new((service, slices), &local.name, view, options)),
             });
         }
         Self(states)
@@ -58,7 +56,7 @@ impl Catalogue {
     }
 
     pub(super) fn get(&self, name: &NamespacedName) -> Option<&ServiceState> {
-        let at = self.0.binary_search_by(|state| state.name.cmp(name)).ok()?;
+        let at = self.0.binary_search_by(|state| (*state.name).cmp(name)).ok()?;
         self.0.get(at).map(AsRef::as_ref)
     }
 

@@ -25,7 +25,7 @@ impl Advertiser<'_> {
         let (service, state) = (self.snapshot.services.get(name)?, self.services.get(name)?);
         let object = ObjectRef::namespaced("Service", name);
         let note = |reason: &Reason| stop(&Finding::about(&object, reason.clone()));
-        let spec = service.spec.clone().unwrap_or_default();
+        let spec = &service.spec;
         let mut addresses = Vec::new();
         for kind in TYPES {
             let of_kind = state.addresses(kind);
@@ -42,14 +42,14 @@ impl Advertiser<'_> {
             addresses.extend(refused);
         }
         let reach = state.backends.most();
-        let policy = |policy: Option<String>| policy.unwrap_or_else(|| "Cluster".to_owned());
+        let word_or = |word: Option<&str>, default: &str| word.unwrap_or(default).to_owned();
         Some(ServiceFacts {
             name: name.to_string(),
-            r#type: spec.type_.unwrap_or_else(|| "ClusterIP".to_owned()),
-            load_balancer_class: spec.load_balancer_class,
-            labels: service.metadata.labels.clone().unwrap_or_default(),
-            external_traffic_policy: policy(spec.external_traffic_policy),
-            internal_traffic_policy: policy(spec.internal_traffic_policy),
+            r#type: word_or(spec.type_.as_deref(), "ClusterIP"),
+            load_balancer_class: spec.load_balancer_class.as_deref().map(str::to_owned),
+            labels: spec.labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            external_traffic_policy: word_or(spec.external_traffic_policy.as_deref(), "Cluster"),
+            internal_traffic_policy: word_or(spec.internal_traffic_policy.as_deref(), "Cluster"),
             addresses,
             endpoints_here: reach.here,
             endpoints_anywhere: reach.anywhere,
@@ -63,6 +63,6 @@ impl Advertiser<'_> {
             let mut frontends = TYPES.into_iter().flat_map(|kind| &state.addresses(kind).frontends);
             frontends.any(|frontend| prefix.contains(&frontend.address))
         };
-        self.services.iter().filter(|state| within(state)).map(|state| state.name.clone()).collect()
+        self.services.iter().filter(|state| within(state)).map(|state| (*state.name).clone()).collect()
     }
 }

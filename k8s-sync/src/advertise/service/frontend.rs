@@ -7,12 +7,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServiceSpec};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use rutter_crds::bgp_advertisement::BGPServiceAddressType;
 
 use super::backends::Backends;
-use crate::object::NamespacedName;
+use crate::object::service::{Ingress, ServiceSpec};
+use crate::object::{EndpointSlice, NamespacedName, Service};
 use crate::options::Options;
 use crate::report::Reason;
 use crate::selector;
@@ -32,7 +31,7 @@ const LOAD_BALANCER_CLASS: &str = "io.cilium/bgp-control-plane";
 /// One service.
 #[derive(Debug)]
 pub(in crate::advertise) struct ServiceState {
-    pub(super) name: NamespacedName,
+    pub(super) name: Arc<NamespacedName>,
     pub(super) service: Arc<Service>,
     pub(super) slices: Vec<Arc<EndpointSlice>>,
     /// Why nothing of it is announced here, whatever its addresses.
@@ -76,19 +75,18 @@ struct Rules<'r> {
 
 impl ServiceState {
     pub(super) fn new(
-        (name, service, slices): (&NamespacedName, &Arc<Service>, &[Arc<EndpointSlice>]),
+        (service, slices): (&Arc<Service>, &[Arc<EndpointSlice>]),
         node: &str,
         view: Option<&NodeView<'_>>,
         options: &Options,
     ) -> Self {
         let backends = Backends::of(service, slices, node);
-        let nothing = ServiceSpec::default();
-        let spec = service.spec.as_ref().unwrap_or(&nothing);
+        let spec = &service.spec;
         let excluded = options.exclude_from_load_balancers
             && view.is_some_and(|view| view.label(EXCLUDE_LABEL).is_some());
         let rules = Rules { spec, backends, options, excluded };
         Self {
-            name: name.clone(),
+            name: Arc::clone(&service.name),
             refused: refusal(service, spec, view, options),
             ignored: ignored_annotations(service),
             backends,
@@ -112,7 +110,7 @@ impl ServiceState {
         match key {
             "io.kubernetes.service.name" => Some(&self.name.name),
             "io.kubernetes.service.namespace" => Some(&self.name.namespace),
-            _ => self.service.metadata.labels.as_ref()?.get(key).map(String::as_str),
+            _ => self.service.spec.labels.get(key),
         }
     }
 
@@ -132,17 +130,15 @@ fn refusal(
     view: Option<&NodeView<'_>>,
     options: &Options,
 ) -> Option<Reason> {
-    let label = |key: &str| service.metadata.labels.as_ref()?.get(key);
-    let proxy = label(PROXY_NAME_LABEL).map(String::as_str).unwrap_or_default();
+    let label = |key: &str| service.spec.labels.get(key);
+    let proxy = label(PROXY_NAME_LABEL).unwrap_or_default();
     if proxy != options.service_proxy_name {
         return Some(Reason::ServiceOfOtherProxy { name: proxy.to_owned() });
     }
-    if spec.cluster_ip.as_deref().is_some_and(|ip| ip.eq_ignore_ascii_case("None"))
-        || label(HEADLESS_LABEL).is_some()
-    {
+    if spec.headless || label(HEADLESS_LABEL).is_some() {
         return Some(Reason::ServiceHeadless);
     }
-    if spec.ports.as_deref().unwrap_or_default().is_empty() {
+    if spec.ports.is_empty() {
         return Some(Reason::ServiceWithoutPorts);
     }
     hidden_on_node(service, view)
@@ -177,7 +173,7 @@ fn ignored_annotations(service: &Service) -> Vec<Reason> {
 }
 
 fn annotation<'s>(service: &'s Service, key: &str) -> Option<&'s str> {
-    service.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+    service.spec.annotations.get(key)
 }
 
 impl Rules<'_> {
@@ -195,7 +191,7 @@ impl Rules<'_> {
         if let Some(class) =
             self.spec.load_balancer_class.as_deref().filter(|class| *class != LOAD_BALANCER_CLASS)
         {
-            let reason = Reason::LoadBalancerClassOther { class: class.to_owned() };
+            let reason = Reason::LoadBalancerClassOther { class: class.to_string() };
             addresses.refused.push(("spec.loadBalancerClass", reason));
             return addresses;
         }
@@ -203,12 +199,11 @@ impl Rules<'_> {
             addresses.refused.push(("metadata.annotations", reason));
             return addresses;
         }
-        let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-        let ingress = status.and_then(|status| status.ingress.as_deref()).unwrap_or_default();
+        let ingress = &self.spec.ingress;
         if ingress.is_empty() {
             addresses.refused.push((FIELD, Reason::LoadBalancerIpPending));
         }
-        for ingress in ingress {
+        for ingress in ingress.iter() {
             match ingress_address(ingress) {
                 Ok(text) => self.add(&mut addresses, text, Policy::External),
                 Err(reason) => addresses.refused.push((FIELD, reason)),
@@ -226,15 +221,11 @@ impl Rules<'_> {
             addresses.refused.push(("metadata.annotations", reason));
             return addresses;
         }
-        let assigned: Vec<&str> = match (self.spec.cluster_ips.as_deref(), self.spec.cluster_ip.as_deref()) {
-            (Some(list), _) if !list.is_empty() => list.iter().map(String::as_str).collect(),
-            (_, Some(single)) if !single.is_empty() => vec![single],
-            _ => Vec::new(),
-        };
+        let assigned = &self.spec.cluster_ips;
         if assigned.is_empty() {
             addresses.refused.push(("spec.clusterIPs", Reason::ClusterIpPending));
         }
-        for text in assigned {
+        for text in assigned.iter() {
             self.add(&mut addresses, text, Policy::Internal);
         }
         addresses
@@ -243,7 +234,7 @@ impl Rules<'_> {
     fn external(&self) -> Addresses {
         let mut addresses = Addresses { field: "spec.externalIPs", ..Addresses::default() };
         if self.spec.type_.as_deref() != Some("ExternalName") {
-            for text in self.spec.external_ips.iter().flatten() {
+            for text in self.spec.external_ips.iter() {
                 self.add(&mut addresses, text, Policy::External);
             }
         }
@@ -274,9 +265,11 @@ impl Rules<'_> {
 }
 
 /// The address of an ingress point, if it is one that nodes may answer for.
-fn ingress_address(ingress: &LoadBalancerIngress) -> Result<&str, Reason> {
+fn ingress_address(ingress: &Ingress) -> Result<&str, Reason> {
     let Some(ip) = ingress.ip.as_deref().filter(|ip| !ip.is_empty()) else {
-        return Err(Reason::IngressWithoutIp { hostname: ingress.hostname.clone().unwrap_or_default() });
+        return Err(Reason::IngressWithoutIp {
+            hostname: ingress.hostname.as_deref().unwrap_or_default().to_owned(),
+        });
     };
     match ingress.ip_mode.as_deref() {
         None | Some("VIP") => Ok(ip),

@@ -1,0 +1,180 @@
+//! A Service, as far as it is ever looked at.
+//!
+//! The API's own type takes two kilobytes for a Service of one port, and there are ten thousands. Invariant: everything that
+//! decides whether and how an address is announced, or that explains it, is here; a test of the manifests' golden folders
+//! would miss it otherwise.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1 as api;
+
+use super::NamespacedName;
+
+/// A Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Namespace and name.
+    pub name: Arc<NamespacedName>,
+    /// The version of the object at the API server.
+    pub resource_version: Box<str>,
+    /// What it says.
+    pub spec: ServiceSpec,
+}
+
+/// What a Service says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceSpec {
+    /// Its labels.
+    pub labels: Words,
+    /// The annotations that mean something here.
+    pub annotations: Words,
+    /// `spec.type`.
+    pub type_: Option<Box<str>>,
+    /// `spec.loadBalancerClass`.
+    pub load_balancer_class: Option<Box<str>>,
+    /// `spec.externalTrafficPolicy`, unless it is the default, Cluster.
+    pub external_traffic_policy: Option<Box<str>>,
+    /// `spec.internalTrafficPolicy`, unless it is the default, Cluster.
+    pub internal_traffic_policy: Option<Box<str>>,
+    /// Whether `spec.clusterIP` is None.
+    pub headless: bool,
+    /// `spec.publishNotReadyAddresses`.
+    pub publish_not_ready_addresses: bool,
+    /// `spec.clusterIPs`, or the one `spec.clusterIP`.
+    pub cluster_ips: Box<[Box<str>]>,
+    /// `spec.externalIPs`.
+    pub external_ips: Box<[Box<str>]>,
+    /// `spec.ports`.
+    pub ports: Box<[Port]>,
+    /// `status.loadBalancer.ingress`.
+    pub ingress: Box<[Ingress]>,
+}
+
+/// A port, of a Service or of an EndpointSlice. It has no number: ports belong together by name and protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its name; empty if it has none.
+    pub name: Box<str>,
+    /// Its protocol, unless it is the default, TCP.
+    pub protocol: Option<Box<str>>,
+}
+
+/// An address of a load balancer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ingress {
+    /// `ip`.
+    pub ip: Option<Box<str>>,
+    /// `hostname`.
+    pub hostname: Option<Box<str>>,
+    /// `ipMode`, unless it is the default, VIP.
+    pub ip_mode: Option<Box<str>>,
+}
+
+/// Labels or annotations: few, sorted by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words(Box<[(Box<str>, Box<str>)]>);
+
+impl Words {
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let at = self.0.binary_search_by(|(name, _)| (**name).cmp(key)).ok()?;
+        self.0.get(at).map(|(_, value)| &**value)
+    }
+
+    /// All of them, sorted by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (&**key, &**value))
+    }
+}
+
+impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Words {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        let mut pairs: Vec<(Box<str>, Box<str>)> =
+            pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        pairs.sort_unstable();
+        Self(pairs.into_boxed_slice())
+    }
+}
+
+/// Annotations that somebody here reads.
+const ANNOTATIONS: [&str; 2] = ["service.cilium.io/", "rutter.dev/"];
+
+impl From<api::Service> for Service {
+    fn from(service: api::Service) -> Self {
+        let metadata = service.metadata;
+        let name = Arc::new(NamespacedName::of(&metadata));
+        let annotations = metadata.annotations.unwrap_or_default().into_iter();
+        let annotations =
+            annotations.filter(|(key, _)| ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)));
+        let spec = service.spec.unwrap_or_default();
+        let status = service.status.and_then(|status| status.load_balancer).unwrap_or_default();
+        let cluster_ips = spec.cluster_ips.filter(|list| !list.is_empty());
+        let cluster_ip = spec.cluster_ip.filter(|ip| !ip.is_empty());
+        let headless = cluster_ip.as_deref().is_some_and(|ip| ip.eq_ignore_ascii_case("None"));
+        Self {
+            name,
+            resource_version: metadata.resource_version.unwrap_or_default().into(),
+            spec: ServiceSpec {
+                labels: metadata.labels.unwrap_or_default().into_iter().collect(),
+                annotations: annotations.collect(),
+                type_: spec.type_.map(Into::into),
+                load_balancer_class: spec.load_balancer_class.map(Into::into),
+                external_traffic_policy: unless("Cluster", spec.external_traffic_policy),
+                internal_traffic_policy: unless("Cluster", spec.internal_traffic_policy),
+                headless,
+                publish_not_ready_addresses: spec.publish_not_ready_addresses.unwrap_or_default(),
+                cluster_ips: boxed(cluster_ips.unwrap_or_else(|| cluster_ip.into_iter().collect())),
+                external_ips: boxed(spec.external_ips.unwrap_or_default()),
+                ports: spec
+                    .ports
+                    .into_iter()
+                    .flatten()
+                    .map(|port| Port::new(port.name, port.protocol))
+                    .collect(),
+                ingress: status.ingress.into_iter().flatten().map(Ingress::from).collect(),
+            },
+        }
+    }
+}
+
+impl Port {
+    pub(super) fn new(name: Option<String>, protocol: Option<String>) -> Self {
+        Self { name: name.unwrap_or_default().into(), protocol: unless("TCP", protocol) }
+    }
+}
+
+impl From<api::LoadBalancerIngress> for Ingress {
+    fn from(ingress: api::LoadBalancerIngress) -> Self {
+        Self {
+            ip: ingress.ip.map(Into::into),
+            hostname: ingress.hostname.map(Into::into),
+            ip_mode: unless("VIP", ingress.ip_mode),
+        }
+    }
+}
+
+fn unless(default: &str, value: Option<String>) -> Option<Box<str>> {
+    value.filter(|value| value != default).map(Into::into)
+}
+
+fn boxed(texts: Vec<String>) -> Box<[Box<str>]> {
+    texts.into_iter().map(Into::into).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_enough_for_ten_thousands() {
+        assert!(size_of::<Service>() <= 220, "{}", size_of::<Service>());
+        assert!(size_of::<Port>() <= 32 && size_of::<Ingress>() <= 48);
+    }
+
+    #[test]
+    fn words_are_found() {
+        let words: Words = [("b", "2"), ("a", "1")].into_iter().collect();
+        assert_eq!((words.get("a"), words.get("b"), words.get("c")), (Some("1"), Some("2"), None));
+    }
+}
