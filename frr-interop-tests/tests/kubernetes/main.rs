@@ -11,6 +11,7 @@ mod cluster;
 mod crds;
 mod fixture;
 mod manifests;
+mod moving;
 mod one_node;
-mod outage;
 mod operator;
+mod outage;
