@@ -214,6 +214,8 @@ fn depth(entry: &EntryChain, note: &Stop) -> u8 {
     match about_selected {
         true if LESSER.contains(&note.reason.as_str()) => 65,
         true => 70,
+        // That it does not select this one says as much, and why.
+        false if note.reason == "SelectorMatchesNothing" => 55,
         false => 60,
     }
 }

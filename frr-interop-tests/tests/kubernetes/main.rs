@@ -8,10 +8,14 @@
 mod advertise;
 mod agent;
 mod cluster;
+mod commands;
 mod crds;
+mod explain;
 mod fixture;
 mod manifests;
 mod moving;
+mod nodes;
 mod one_node;
 mod operator;
 mod outage;
+mod status;
