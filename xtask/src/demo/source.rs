@@ -242,7 +242,8 @@ pub(crate) fn tell_of_the_cluster(cluster: &ControlPlane, narrator: &Narrator) -
     narrator.kubectl(cluster, &["get", "cbgpnode", "-o", &format!("custom-columns={columns}")])?;
     narrator.kubectl(cluster, &["describe", "cbgpcluster", "cilium-bgp"])?;
     narrator.say("and all nodes at once, through the API server's pod proxy:");
-    narrator.in_cluster(cluster, &["rutterctl", "bgp", "peers"])
+    narrator.in_cluster(cluster, &["rutterctl", "bgp", "peers"])?;
+    narrator.in_cluster(cluster, &["rutterctl", "status", "--wait"])
 }
 
 /// A shell in which kubectl and rutterctl find the cluster that `--stay` left running.
