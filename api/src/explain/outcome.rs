@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::chain::{EntryChain, FamilyChain, PeerChain};
-use super::wire::{PeerOnWire, Told};
+use super::wire::{OnWire, PeerOnWire, Told};
 use super::{BgpdAnswer, Explanation, Stop, Subject};
 
 /// How far it came.
@@ -136,7 +136,11 @@ fn of_routes(explanation: &Explanation) -> Outcome {
         }
     }
     if sent.is_empty() && offered.is_empty() {
-        return not_offered(explanation, "not announced");
+        let a_prefix = matches!(explanation.subject, Subject::Prefix { .. });
+        return match explanation.services.is_empty() && a_prefix {
+            true => of_strangers(prefixes),
+            false => not_offered(explanation, "not announced"),
+        };
     }
     if expected < offered.len() && stops.is_empty() && sent.len() < offered.len() {
         stops.insert(unknown_to_bgpd());
@@ -151,6 +155,27 @@ fn of_routes(explanation: &Explanation) -> Outcome {
         (true, _) => (Verdict::NotAnnounced, format!("not announced: {reasons}")),
     };
     Outcome { verdict, summary, stops }
+}
+
+/// A prefix that no object here leads to: what there is of it came from peers.
+fn of_strangers(prefixes: &[OnWire]) -> Outcome {
+    let paths = prefixes.iter().flat_map(|one| &one.instances).flat_map(|instance| &instance.paths);
+    let unused = paths.filter(|path| !path.best).map(|path| Stop {
+        reason: path.reason.clone().unwrap_or_default(),
+        severity: "info".to_owned(),
+        object: path.peer.as_ref().map(|peer| format!("path from {peer}")),
+        field: None,
+        message: path.message.clone(),
+    });
+    let stops: BTreeSet<Stop> = unused.collect();
+    let stops: Vec<Stop> = stops.into_iter().collect();
+    let summary = match reasons(&stops) {
+        reasons if reasons.is_empty() => "not announced: nothing leads to it".to_owned(),
+        reasons => {
+            format!("not announced: no object leads to it, and what peers sent is not used: {reasons}")
+        }
+    };
+    Outcome { verdict: Verdict::NotOffered, summary, stops }
 }
 
 fn withheld(peer: &PeerOnWire) -> Stop {
@@ -243,4 +268,62 @@ fn list_of(pairs: impl IntoIterator<Item = (String, String)>) -> String {
 pub(super) fn counted(count: usize, what: &str) -> String {
     let plural = if what.ends_with('x') { "es" } else { "s" };
     format!("{count} {what}{}", if count == 1 { "" } else { plural })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// One peer that is offered 10.0.0.1/32, and what bgpd says it told `told` about it.
+    fn explanation(told: &serde_json::Value, offered: bool) -> Explanation {
+        let offered = if offered { json!([{"prefix": "10.0.0.1/32", "statement": "s"}]) } else { json!([]) };
+        let on_wire = json!({"name": "tor", "address": "192.0.2.1", "state": "Active", "stateSeconds": 1, "told": told});
+        let path = json!({"peer": "tor", "best": false, "reason": "import_policy", "message": "rejected", "attributes": "",
+            "since": {"epoch": 0, "string": ""}});
+        serde_json::from_value(json!({
+            "node": "w1", "subject": {"kind": "prefix", "prefix": "10.0.0.1/32"},
+            "outcome": {"verdict": "notOffered", "summary": ""},
+            "nodeFacts": {"configured": true},
+            "instances": [{"name": "main", "runs": true, "peers": [{"name": "tor", "configured": true, "offered": offered}]}],
+            "bgpd": {"state": "asked", "prefixes": [{"prefix": "10.0.0.1/32", "instances": [
+                {"instance": "main", "paths": [path], "peers": [on_wire]}]}]},
+        }))
+        .expect("an explanation")
+    }
+
+    fn outcome(told: &serde_json::Value, offered: bool) -> (Verdict, String) {
+        let outcome = Outcome::of(&explanation(told, offered));
+        (outcome.verdict, outcome.summary)
+    }
+
+    #[test]
+    fn the_wire_decides_what_is_offered() {
+        let sent = json!({"told": "sent", "routes": []});
+        assert_eq!(outcome(&sent, true), (Verdict::Announced, "announced: 10.0.0.1/32 to tor".to_owned()));
+        assert_eq!(outcome(&json!({"told": "queued"}), true).1, "not announced: queued");
+        let down =
+            json!({"told": "withheld", "reason": "peer_down", "message": "the session is not established"});
+        assert_eq!(outcome(&down, true), (Verdict::NotAnnounced, "not announced: peer_down".to_owned()));
+    }
+
+    #[test]
+    fn what_bgpd_has_not_heard_of_is_pending() {
+        let mut unknown = explanation(&json!({"told": "queued"}), true);
+        let BgpdAnswer::Asked { prefixes, .. } = &mut unknown.bgpd else { panic!("it was asked") };
+        prefixes[0].instances[0].peers.clear();
+        assert_eq!(Outcome::of(&unknown).summary, "not announced: intent_pending");
+        unknown.bgpd = BgpdAnswer::Unreachable { error: String::new() };
+        assert_eq!(Outcome::of(&unknown).summary, "to be announced: 10.0.0.1/32 to tor");
+    }
+
+    #[test]
+    fn a_strangers_prefix_ends_where_its_paths_do() {
+        let nothing = json!({"told": "withheld", "reason": "no_best_path", "message": ""});
+        let (verdict, summary) = outcome(&nothing, false);
+        assert_eq!(verdict, Verdict::NotOffered);
+        assert!(summary.ends_with("what peers sent is not used: import_policy"), "{summary}");
+        assert_eq!(outcome(&json!({"told": "sent", "routes": []}), false).0, Verdict::Announced, "passed on");
+    }
 }
