@@ -123,7 +123,7 @@ impl Controller {
     }
 
     fn failed(&self, retries: &mut Retries, change: &Change, error: &ApiError) {
-        let pause = retries.failed(change, error.to_string(), error.retry_after(), Instant::now());
+        let pause = retries.failed(change, error, Instant::now());
         let (object, what) = (&change.object, change.act.name());
         if error.is_conflict() {
             // Somebody wrote in between; the watch brings what, and then it is computed anew.

@@ -3,9 +3,10 @@
 //! Invariant: one object that cannot be written holds up no other, and a change that is another than the one that failed is
 //! tried at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use k8s_sync::cluster::ApiError;
 use k8s_sync::object::ObjectRef;
 use rutter_crds::Condition;
 use tokio::time::Instant;
@@ -14,6 +15,8 @@ use crate::changes::{Act, Change};
 
 /// First pause after a failure. It doubles with each further one.
 const FIRST: Duration = Duration::from_secs(1);
+/// Pause after the first conflict: what somebody wrote in between, such as an agent's status, is about to come.
+const AFTER_CONFLICT: Duration = Duration::from_millis(100);
 /// Failures after which the pause does not grow any more: about eight and a half minutes.
 const STEPS: u32 = 10;
 /// How long our own write may take to come back through the watch.
@@ -64,15 +67,11 @@ impl Retries {
     }
 
     /// The change failed. Gives the pause before it is tried again.
-    pub(crate) fn failed(
-        &mut self,
-        change: &Change,
-        error: String,
-        asked: Option<Duration>,
-        now: Instant,
-    ) -> Duration {
+    pub(crate) fn failed(&mut self, change: &Change, error: &ApiError, now: Instant) -> Duration {
+        let (error, asked, conflict) = (error.to_string(), error.retry_after(), error.is_conflict());
         let failures = self.waiting.get(&key(change)).map_or(0, |wait| wait.failures) + 1;
-        let pause = (FIRST * 2_u32.pow((failures - 1).min(STEPS - 1))).max(asked.unwrap_or_default());
+        let first = if conflict && failures == 1 { AFTER_CONFLICT } else { FIRST };
+        let pause = (first * 2_u32.pow((failures - 1).min(STEPS - 1))).max(asked.unwrap_or_default());
         let wait =
             Wait { until: now + pause, act: change.act.clone(), failures, error: Some(error), written: None };
         self.waiting.insert(key(change), wait);
@@ -81,10 +80,12 @@ impl Retries {
 
     /// Forgets what is over: changes that nobody wants any more.
     pub(crate) fn keep_only(&mut self, changes: &[Change], now: Instant) {
-        self.waiting.retain(|waiting, wait| {
-            let wanted = changes.iter().any(|change| key(change) == *waiting);
-            if wait.failures > 0 { wanted } else { now < wait.until }
-        });
+        let wanted: BTreeSet<_> = changes.iter().map(key).collect();
+        self.waiting.retain(
+            |waiting, wait| {
+                if wait.failures > 0 { wanted.contains(waiting) } else { now < wait.until }
+            },
+        );
     }
 
     /// When to look again, if nothing else happens.
@@ -129,12 +130,17 @@ mod tests {
         Change { blame: object.clone(), object, based_on, act }
     }
 
+    fn refused(status: u16, retry_after: Option<Duration>) -> ApiError {
+        let (what, reason, message) = ("apply x".to_owned(), String::new(), "no".to_owned());
+        ApiError::Refused { what, status, reason, message, retry_after }
+    }
+
     #[test]
     fn failures_wait_longer_and_longer_and_alone() {
         let (mut retries, now) = (Retries::default(), Instant::now());
         let change = change("a", Some("1"), Act::Delete);
         let pauses: Vec<u64> =
-            (0..12).map(|_| retries.failed(&change, "no".to_owned(), None, now).as_secs()).collect();
+            (0..12).map(|_| retries.failed(&change, &refused(422, None), now).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 512, 512]);
         assert!(!retries.is_due(&change, now + Duration::from_secs(511)));
         assert!(retries.is_due(&change, now + Duration::from_secs(512)));
@@ -144,8 +150,11 @@ mod tests {
         assert!(retries.is_due(&different, now), "another change may succeed");
         retries.keep_only(&[], now);
         assert_eq!(retries.failures().count(), 0);
-        let asked = retries.failed(&change, "429".to_owned(), Some(Duration::from_secs(7)), now);
+        let asked = retries.failed(&change, &refused(429, Some(Duration::from_secs(7))), now);
         assert_eq!(asked.as_secs(), 7);
+        retries.keep_only(&[], now);
+        let conflicts = [(); 3].map(|()| retries.failed(&change, &refused(409, None), now).as_millis());
+        assert_eq!(conflicts, [100, 2000, 4000]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use frr_interop_tests::PATIENCE;
 use rutter_lab::kube::{Component, ControlPlane, Node};
 use rutter_lab::{Operator, wait_for};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster;
 use crate::operator::{await_node_config, cluster_config, node_config, operator};
@@ -124,6 +124,66 @@ fn a_frozen_leader_writes_nothing_when_it_wakes() -> Result<()> {
     let metrics = first.request("GET", "/metrics")?.body;
     let leader = metrics.lines().find(|line| line.starts_with("rutter_operator_leader{")).unwrap_or_default();
     ensure!(leader.ends_with(" 0"), "{leader:?}");
+    Ok(())
+}
+
+/// Frozen in the middle of writing: what it wanted to write next, it wants no more when it wakes.
+#[test]
+fn a_leader_frozen_amid_writing_leaves_the_rest_to_its_successor() -> Result<()> {
+    const NODES: usize = 400;
+    let cluster = cluster::private("leader-burst", &[])?;
+    let [first, second] = pair(&cluster)?;
+    let mut connection = cluster.connection()?;
+    for number in 0..NODES {
+        let node = json!({"apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": format!("burst-{number}"), "labels": {"bgp": "lead"}}});
+        let reply = connection.request("POST", "/api/v1/nodes", Some(&node.to_string()))?;
+        ensure!(reply.status == 201, "{}", reply.body);
+    }
+    let mut configs = || -> Result<Vec<Value>> {
+        let reply = connection.request("GET", "/apis/cilium.io/v2/ciliumbgpnodeconfigs", None)?;
+        Ok(reply.json()?["items"].as_array().cloned().unwrap_or_default())
+    };
+    cluster.apply(&cluster_config("burst", "lead", 65001, &[]))?;
+    let amid = loop {
+        let count = configs()?.len();
+        if count > 0 {
+            first.daemon().pause()?;
+            break count;
+        }
+    };
+    let written = configs()?.len();
+    println!("frozen after {written} of {NODES} node configurations (seen at {amid})");
+    ensure!(written < NODES, "too late: it had written everything");
+    cluster.apply(&cluster_config("burst", "lead", 65002, &[]))?;
+    let all_new = |configs: &[Value]| {
+        let new = |config: &&Value| config["spec"]["bgpInstances"][0]["localASN"] == 65002;
+        configs.iter().filter(new).count()
+    };
+    wait_for(LEASE + MORE + PATIENCE, "the successor to have written everything", || {
+        let done = all_new(&configs()?);
+        ensure!(done == NODES, "{done} of {NODES}");
+        Ok(())
+    })?;
+    let versions = |configs: &[Value]| -> Vec<String> {
+        configs.iter().map(|config| config["metadata"]["resourceVersion"].to_string()).collect()
+    };
+    let before = versions(&configs()?);
+    first.daemon().resume()?;
+    wait_for(PATIENCE, "the woken one to have read everything", || {
+        let status = first.get("/v1/status")?;
+        let read =
+            status["apiServer"]["objects"]["CiliumBGPNodeConfig"] == NODES && status["leader"] == false;
+        ensure!(
+            read && status["lease"]["holder"] != status["identity"],
+            "{:#}",
+            status["apiServer"]["objects"]
+        );
+        Ok(())
+    })?;
+    std::thread::sleep(Duration::from_secs(2));
+    ensure!(versions(&configs()?) == before, "a node configuration was written after the leader woke up");
+    ensure!(leads(&second)?, "the successor lost the lease");
     Ok(())
 }
 

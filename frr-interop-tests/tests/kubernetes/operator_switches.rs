@@ -311,3 +311,45 @@ fn with_and_without_the_cilium_node_kind() -> Result<()> {
     ensure!(node_config(&cluster, "cni-2")?.is_none(), "cni-2 is selected");
     Ok(())
 }
+
+/// Clusters from Cilium 1.16 and 1.17 have the BGP kinds as v2alpha1 only.
+#[test]
+fn where_only_the_older_version_is_served() -> Result<()> {
+    let cluster = cluster::private("v2alpha1", &[])?;
+    for kind in ["clusterconfigs", "peerconfigs", "advertisements", "nodeconfigs", "nodeconfigoverrides"] {
+        let name = format!("ciliumbgp{kind}.cilium.io");
+        let definition = cluster.get("customresourcedefinition", &name)?;
+        let versions = definition["spec"]["versions"].as_array().context("no versions")?;
+        let v2 = versions.iter().position(|version| version["name"] == "v2").context("no v2")?;
+        let patch = json!([{"op": "replace", "path": format!("/spec/versions/{v2}/served"), "value": false}]);
+        cluster.kubectl(&[
+            "patch",
+            "customresourcedefinition",
+            &name,
+            "--type=json",
+            "-p",
+            &patch.to_string(),
+        ])?;
+    }
+    let old = "/apis/cilium.io/v2alpha1";
+    wait_for(PATIENCE, "v2 to be gone", || {
+        let reply = cluster.request("GET", "/apis/cilium.io/v2/ciliumbgpnodeconfigs", None)?;
+        ensure!(reply.status == 404, "{}", reply.status);
+        Ok(())
+    })?;
+    select(&cluster, "old-1")?;
+    let config =
+        cluster_config("old", "sw", 65001, &["old-missing"]).replace("cilium.io/v2", "cilium.io/v2alpha1");
+    cluster.apply(&config)?;
+    let _operator = operate(&cluster, &[])?;
+    wait_for(PATIENCE, "the node configuration and conditions in v2alpha1", || {
+        let config = cluster.request("GET", &format!("{old}/ciliumbgpnodeconfigs/old-1"), None)?;
+        ensure!(config.status == 200, "{}", config.body);
+        let owner = &config.json()?["metadata"]["ownerReferences"][0];
+        ensure!(owner["apiVersion"] == "cilium.io/v2alpha1" && owner["name"] == "old", "{owner}");
+        let object = cluster.request("GET", &format!("{old}/ciliumbgpclusterconfigs/old"), None)?.json()?;
+        let reason = &object["status"]["conditions"][1]["reason"];
+        ensure!(reason == "PeerConfigsMissing", "{object:#}");
+        Ok(())
+    })
+}

@@ -59,7 +59,10 @@ fn body(rack: &Rack<'_>, cluster: &ControlPlane) -> Result<()> {
         let (answer, well) = waiting.join().map_err(|_panic| anyhow::anyhow!("it panicked"))??;
         ensure!(well && answer["well"] == true, "{answer:#}");
         ensure!(answer["operators"][0]["leader"] == true, "{answer:#}");
-        ensure!(answer["nodes"][2]["sessionsUp"] == 1 && answer["nodes"][2]["bgpdReachable"] == true, "{answer:#}");
+        ensure!(
+            answer["nodes"][2]["sessionsUp"] == 1 && answer["nodes"][2]["bgpdReachable"] == true,
+            "{answer:#}"
+        );
         operator
     })
     .with_context(|| cluster.logs())?;
@@ -72,9 +75,11 @@ fn body(rack: &Rack<'_>, cluster: &ControlPlane) -> Result<()> {
         let (answer, well) = status(rack, &["--wait-duration", "5s"])?;
         let problems = answer["problems"].to_string();
         ensure!(!well && answer["well"] == false, "{answer:#}");
-        for (number, problem) in
-            [(1, "0 of 1 sessions are established"), (2, "bgpd does not answer the agent"), (3, "pod rutter-agent-3")]
-        {
+        for (number, problem) in [
+            (1, "0 of 1 sessions are established"),
+            (2, "bgpd does not answer the agent"),
+            (3, "pod rutter-agent-3"),
+        ] {
             ensure!(problems.contains(&format!("node {}: {problem}", rack.name(number))), "{problems}");
         }
         Ok(())
