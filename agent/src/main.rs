@@ -143,8 +143,11 @@ fn remove_socket(socket: &Path) {
     }
 }
 
+/// The Kubernetes client logs every request that fails; what they lead to is a finding, and logged once.
+const DEFAULT_LOG: &str = "info,kube_client=off";
+
 fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new(DEFAULT_LOG));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

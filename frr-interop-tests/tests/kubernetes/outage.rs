@@ -228,7 +228,8 @@ fn ten_thousand_changes_are_few_intents() {
             settled.elapsed(),
             now.all - asked.all
         );
-        ensure!(u64::from(CHANGES) / puts >= 20, "{puts} intents for {CHANGES} changes");
+        // What matters is the rate: a slow machine needs longer for the changes.
+        ensure!(puts <= 40 * (written.as_secs() + 1), "{puts} intents for {CHANGES} changes");
         ensure!(now.lists == asked.lists && now.watches == asked.watches, "{asked:?}, then {now:?}");
         Ok(())
     });

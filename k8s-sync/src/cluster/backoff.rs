@@ -35,8 +35,8 @@ impl Backoff {
         let step = self.next;
         self.next = (step * 2).min(self.last);
         match asked {
-            // Everybody was told the same number.
-            Some(asked) => asked.min(2 * LAST) + step.mul_f64(fraction()),
+            // Everybody was told the same number, so everybody adds some.
+            Some(asked) => asked.min(2 * LAST) + step.min(asked.max(FIRST)).mul_f64(fraction()),
             None => step.mul_f64(0.5 + fraction() / 2.0),
         }
     }

@@ -152,6 +152,15 @@ impl Connect {
 
 /// An error with its causes, each once.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let text = whole(error);
+    // rustls explains this one with a link to its manual.
+    if text.contains("close_notify") {
+        return "it closed the connection".to_owned();
+    }
+    text.strip_prefix("ServiceError: ").map_or_else(|| text.clone(), str::to_owned)
+}
+
+fn whole(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

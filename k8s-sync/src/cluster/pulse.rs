@@ -3,7 +3,7 @@
 //! A server that hangs sends nothing and closes nothing. Invariant: such a server is noticed within [`SILENCE`] plus the
 //! time limit of one small request, and a server that merely has nothing to tell costs one such request per [`SILENCE`].
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -19,11 +19,21 @@ pub(super) struct Pulse {
     heard: AtomicU64,
     /// Counts the times that the server was found dead: every stream ends then.
     lost: watch::Sender<u64>,
+    /// Whether somebody found the server away.
+    away: AtomicBool,
+    /// Counts the times that it came back: whoever waits out a long pause tries again.
+    back: watch::Sender<u64>,
 }
 
 impl Pulse {
     pub(super) fn new() -> Self {
-        Self { start: Instant::now(), heard: AtomicU64::new(0), lost: watch::Sender::new(0) }
+        Self {
+            start: Instant::now(),
+            heard: AtomicU64::new(0),
+            lost: watch::Sender::new(0),
+            away: AtomicBool::new(false),
+            back: watch::Sender::new(0),
+        }
     }
 
     /// The server said something.
@@ -40,6 +50,23 @@ impl Pulse {
     /// The server is dead: whoever reads from it gives up.
     pub(super) fn lose(&self) {
         self.lost.send_modify(|lost| *lost += 1);
+    }
+
+    /// Somebody found the server away.
+    pub(super) fn went(&self) {
+        self.away.store(true, Ordering::Relaxed);
+    }
+
+    /// Somebody was answered as it should be.
+    pub(super) fn came(&self) {
+        if self.away.swap(false, Ordering::Relaxed) {
+            self.back.send_modify(|back| *back += 1);
+        }
+    }
+
+    /// Resolves when the server is there again.
+    pub(super) fn returns(&self) -> watch::Receiver<u64> {
+        self.back.subscribe()
     }
 
     /// Resolves when the server is found dead.

@@ -113,22 +113,36 @@ impl Reflector {
     }
 
     pub(super) async fn run(mut self) {
+        let mut returns = self.cluster.shared.pulse.returns();
         loop {
+            returns.mark_unchanged();
             let start = Instant::now();
-            let result = match (&self.resource_version, self.streams) {
-                (None, false) => self.pages().await,
-                _ => self.watch().await,
-            };
+            let pages = self.resource_version.is_none() && !self.streams;
+            let result = if pages { self.pages().await } else { self.watch().await };
             if start.elapsed() > GOOD {
                 self.backoff.reset();
             }
             match result {
+                // A server that ends watches as soon as they begin is not asked in a circle.
+                Ok(()) if !pages && start.elapsed() < GOOD => sleep(self.backoff.pause(None)).await,
                 // The end of a page list, or of a watch whose time was over.
                 Ok(()) => {}
                 Err(error) => {
                     let pause = self.failed(&error);
                     tracing::debug!(resource = self.resource(), %error, ?pause, "asking the API server again");
-                    sleep(pause).await;
+                    if !is_away(&error) {
+                        sleep(pause).await;
+                        continue;
+                    }
+                    self.cluster.shared.pulse.went();
+                    // One of us finds the server again first; then the others need not wait any longer.
+                    tokio::select! {
+                        () = sleep(pause) => {}
+                        _ = returns.changed() => {
+                            self.backoff.reset();
+                            sleep(SPREAD.mul_f64(fraction())).await;
+                        }
+                    }
                 }
             }
         }
@@ -275,6 +289,7 @@ impl Reflector {
 
     /// The server answers as it should.
     fn reached(&mut self, listed: bool) {
+        self.cluster.shared.pulse.came();
         let version = self.api_version();
         let changed = self.account(|account| {
             let standing = if listed { Standing::Listed } else { account.standing };
@@ -409,6 +424,11 @@ impl Reflector {
     }
 }
 
+/// Whether the server cannot answer at all, rather than not to this, or not now.
+fn is_away(error: &ApiError) -> bool {
+    error.retry_after().is_none() && error.status().is_none_or(|status| status >= 500)
+}
+
 /// The problem without verb and path, so that all kinds say the same of the same outage.
 fn message(error: &ApiError) -> String {
     match error {
@@ -418,3 +438,6 @@ fn message(error: &ApiError) -> String {
         ApiError::Unreadable { cause, .. } => cause.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;
