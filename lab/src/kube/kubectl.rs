@@ -103,9 +103,9 @@ impl ControlPlane {
         self.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "-f", &path]).map(drop)
     }
 
-    /// A token of a service account that exists, valid for an hour.
+    /// A token of a service account that exists, valid for a day.
     pub fn token(&self, namespace: &str, service_account: &str) -> Result<String> {
-        let token = self.kubectl(&["create", "token", "-n", namespace, service_account, "--duration=1h"])?;
+        let token = self.kubectl(&["create", "token", "-n", namespace, service_account, "--duration=24h"])?;
         Ok(token.trim().to_owned())
     }
 

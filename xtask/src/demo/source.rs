@@ -65,11 +65,16 @@ impl Source {
             .install_crds(&run::root().join("k8s-sync/crds/tests/data/ciliumloadbalancerippools.yaml"))?;
         narrator.kubectl(&control_plane, &["apply", "--server-side", "-f", "deploy/crds"])?;
         narrator.kubectl(&control_plane, &["api-resources", "--categories=ciliumbgp"])?;
-        control_plane.kubectl(&["create", "namespace", NAMESPACE])?;
-        let kubeconfig = control_plane.kubeconfig().display().to_string();
+        narrator.say("Both programs work with the rights that they have in production, and no others:");
+        narrator.kubectl(&control_plane, &["apply", "-f", "deploy/rbac.yaml"])?;
+        let kubeconfig = control_plane.kubeconfig_for(NAMESPACE, "rutter-operator")?.display().to_string();
         let operator = control_plane
             .host()
-            .operator("rutter-operator", (SERVER, OPERATOR_PORT).into(), &["--kubeconfig", &kubeconfig])?
+            .operator(
+                "rutter-operator",
+                (SERVER, OPERATOR_PORT).into(),
+                &["--kubeconfig", &kubeconfig, "--k8s-namespace", NAMESPACE],
+            )?
             .into_daemon();
         // What a kubelet would say of the operator's pod, for who looks for it.
         control_plane.write_pod(&Pod {
@@ -109,7 +114,8 @@ impl Source {
                     ports: &[("http", AGENT_PORT)],
                     ..Pod::default()
                 })?;
-                let kubeconfig = control_plane.kubeconfig().display().to_string();
+                let kubeconfig =
+                    control_plane.kubeconfig_for(NAMESPACE, "rutter-agent")?.display().to_string();
                 Ok(vec![
                     "--kubeconfig".into(),
                     kubeconfig,
