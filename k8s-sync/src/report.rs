@@ -135,9 +135,9 @@ impl Report {
         self.findings.insert(Arc::new(finding));
     }
 
-    /// Adds a finding of an earlier pass.
-    pub(crate) fn add_again(&mut self, finding: &Arc<Finding>) {
-        self.findings.insert(Arc::clone(finding));
+    /// Adds findings of an earlier pass; cheap where they come in order.
+    pub(crate) fn add_all_again<'f>(&mut self, findings: impl Iterator<Item = &'f Arc<Finding>>) {
+        self.findings.append(&mut findings.cloned().collect());
     }
 
     /// The findings, to be added again in later passes.

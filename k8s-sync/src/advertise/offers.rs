@@ -170,10 +170,11 @@ fn united(offers: &[Arc<Offer>], by_prefix: &[(IpNet, u32)]) -> United {
 fn statements(offers: &[Arc<Offer>], united: &United) -> Vec<Arc<Statement>> {
     let mut statements: Vec<Arc<Statement>> = Vec::with_capacity(offers.len());
     // Equal names are neighbours: all names end with the family or the length, never with a number after it.
-    let mut same = (None, 1);
+    let mut same: (Option<Arc<Statement>>, u32) = (None, 1);
     let mut add = |written: &Arc<Statement>, statement: Arc<Statement>| {
-        let number = if same.0.as_ref() == Some(&written.name) { same.1 + 1 } else { 1 };
-        same = (Some(written.name.clone()), number);
+        let again = same.0.as_ref().is_some_and(|last| last.name == written.name);
+        let number = if again { same.1 + 1 } else { 1 };
+        same = (Some(Arc::clone(written)), number);
         statements.push(match number {
             1 => statement,
             number => {

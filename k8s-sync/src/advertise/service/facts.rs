@@ -5,19 +5,12 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use rutter_api::explain::Stop;
 use rutter_api::explain::chain::{AddressFacts, ServiceFacts};
-use rutter_crds::bgp_advertisement::BGPServiceAddressType;
 
-use super::{ServiceState, word};
+use super::{KINDS, ServiceState, word};
 use crate::advertise::Advertiser;
 use crate::object::{NamespacedName, ObjectRef};
 use crate::report::{Finding, Reason};
 use crate::trace::stop;
-
-const TYPES: [BGPServiceAddressType; 3] = [
-    BGPServiceAddressType::LoadBalancerIP,
-    BGPServiceAddressType::ClusterIP,
-    BGPServiceAddressType::ExternalIP,
-];
 
 impl Advertiser<'_> {
     /// What is known about a Service here; nothing if there is none.
@@ -27,7 +20,7 @@ impl Advertiser<'_> {
         let note = |reason: &Reason| stop(&Finding::about(&object, reason.clone()));
         let spec = &service.spec;
         let mut addresses = Vec::new();
-        for kind in TYPES {
+        for kind in KINDS {
             let of_kind = state.addresses(kind);
             let frontends = of_kind.frontends.iter().map(|frontend| {
                 let stop = frontend.refused.as_ref().map(note);
@@ -60,7 +53,7 @@ impl Advertiser<'_> {
     /// The Services with an address inside a prefix, announced or not.
     pub(crate) fn services_within(&self, prefix: &IpNet) -> BTreeSet<NamespacedName> {
         let within = |state: &ServiceState| {
-            let mut frontends = TYPES.into_iter().flat_map(|kind| &state.addresses(kind).frontends);
+            let mut frontends = KINDS.into_iter().flat_map(|kind| &state.addresses(kind).frontends);
             frontends.any(|frontend| prefix.contains(&frontend.address))
         };
         self.services.iter().filter(|state| within(state)).map(|state| (*state.name).clone()).collect()

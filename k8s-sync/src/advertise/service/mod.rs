@@ -9,7 +9,6 @@ mod catalogue;
 mod facts;
 mod frontend;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,6 +30,13 @@ use crate::trace::Trace;
 /// Exact addresses first, then aggregates, so that an address with its own statement keeps its own attributes.
 const PRIORITY: u8 = 40;
 const PRIORITY_AGGREGATE: u8 = 41;
+
+/// Kinds of addresses, in the order in which they are looked at.
+const KINDS: [BGPServiceAddressType; 3] = [
+    BGPServiceAddressType::LoadBalancerIP,
+    BGPServiceAddressType::ClusterIP,
+    BGPServiceAddressType::ExternalIP,
+];
 
 pub(super) fn offer(
     advertiser: &Advertiser<'_>,
@@ -67,10 +73,14 @@ pub(super) fn offer(
             advertiser.parts.borrow_mut().of(entry.of, entry.family, &advertiser.services, |state| {
                 selector.matches(|key| state.label(key)).then(|| part(advertiser, entry, options, state))
             });
-        for part in services.iter().filter_map(|of_service| of_service.part.as_ref()) {
-            found = true;
-            part.findings.iter().for_each(|finding| report.add_again(finding));
-            part.offers.iter().for_each(|offer| offers.add(Arc::clone(offer)));
+        let parts = || services.iter().filter_map(|of_service| of_service.part.as_ref());
+        found = parts().next().is_some();
+        report.add_all_again(parts().flat_map(|part| &part.findings));
+        for index in advertiser.services.by_name() {
+            let part = services.get(*index).and_then(|of_service| of_service.part.as_ref());
+            for offer in part.iter().flat_map(|part| &part.offers) {
+                offers.add(Arc::clone(offer));
+            }
         }
     }
     if !found {
@@ -103,18 +113,17 @@ fn one_service(
     offers: &mut Offers,
 ) {
     let name = &state.name;
-    let object = ObjectRef::namespaced("Service", name);
+    let object = || ObjectRef::namespaced("Service", name);
     for reason in &state.ignored {
-        report.add(Finding::on(&object, "metadata.annotations", reason.clone()));
+        report.add(Finding::on(&object(), "metadata.annotations", reason.clone()));
     }
     if let Some(reason) = &state.refused {
-        return report.add(Finding::about(&object, reason.clone()));
+        return report.add(Finding::about(&object(), reason.clone()));
     }
-    let kinds: BTreeSet<BGPServiceAddressType> = options.addresses.iter().copied().collect();
-    for kind in kinds {
+    for kind in KINDS.into_iter().filter(|kind| options.addresses.contains(kind)) {
         let addresses = state.addresses(kind);
         for (field, reason) in &addresses.refused {
-            report.add(Finding::on(&object, *field, reason.clone()));
+            report.add(Finding::on(&object(), *field, reason.clone()));
         }
         report.record(|trace| unsuited(trace, entry.family, kind, addresses, name));
         let mut prefixes: Vec<(Option<u8>, IpNet)> = Vec::new();
@@ -122,7 +131,7 @@ fn one_service(
             addresses.frontends.iter().filter(|frontend| fits(entry.family, frontend.address.is_ipv4()))
         {
             if let Some(reason) = &frontend.refused {
-                report.add(Finding::on(&object, addresses.field, reason.clone()));
+                report.add(Finding::on(&object(), addresses.field, reason.clone()));
                 continue;
             }
             let (length, prefix) = prefix(frontend, options);
