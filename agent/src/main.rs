@@ -81,7 +81,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         Origin::ApiServer(cluster, reflection) => {
             tracing::info!(node = args.node, server = cluster.server(), "started");
             let report = args.enable_bgp_control_plane_status_report;
-            let writer = NodeStatus::new(cluster, reflection, client.clone(), &args.node);
+            let writer = NodeStatus::new((cluster, reflection), (client.clone(), bgpd.clone()), &args.node);
             tokio::spawn(writer.run(report, outcomes.clone()));
             tokio::spawn(follow::api_server(
                 pipeline,

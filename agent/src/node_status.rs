@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_sync::cluster::{ApiError, Cluster, Reflection};
+use k8s_sync::conditions::Condition as ReconcileCondition;
 use rutter_api::cilium::peers::{Peer, SessionState};
 use rutter_api::client::Client;
 use rutter_api::intent::Intent;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::pipeline::Outcome;
+use crate::status::{BgpdState, Published};
 
 /// The kind.
 const KIND: &str = "CiliumBGPNodeConfig";
@@ -45,6 +47,7 @@ pub(crate) struct NodeStatus {
     cluster: Cluster,
     reflection: Arc<Reflection>,
     bgpd: Client,
+    state: Published<BgpdState>,
     node: String,
     /// What was written last, and onto which object.
     written: Option<(Option<String>, CiliumBGPNodeStatus)>,
@@ -54,11 +57,16 @@ pub(crate) struct NodeStatus {
 }
 
 impl NodeStatus {
-    pub(crate) fn new(cluster: &Cluster, reflection: &Arc<Reflection>, bgpd: Client, node: &str) -> Self {
+    pub(crate) fn new(
+        (cluster, reflection): (&Cluster, &Arc<Reflection>),
+        (bgpd, state): (Client, Published<BgpdState>),
+        node: &str,
+    ) -> Self {
         Self {
             cluster: cluster.clone(),
             reflection: Arc::clone(reflection),
             bgpd,
+            state,
             node: node.to_owned(),
             written: None,
             since: BTreeMap::new(),
@@ -96,7 +104,7 @@ impl NodeStatus {
         let now = Timestamp::now();
         let status = CiliumBGPNodeStatus {
             bgp_instances: instances(config, &outcome.intent, &peers, &mut self.since, now),
-            conditions: conditions(outcome, before, now),
+            conditions: conditions(outcome, self.state.read(|state| state.error.clone()), before, now),
         };
         if self.written.as_ref() == Some(&(uid.clone(), status.clone())) {
             return;
@@ -252,12 +260,22 @@ fn established(peer: &Peer, before: Option<Timestamp>, now: Timestamp) -> Option
 }
 
 /// The conditions of the node configuration, with their transition times.
-fn conditions(outcome: &Outcome, before: Option<&CiliumBGPNodeStatus>, now: Timestamp) -> Vec<Condition> {
+/// `refusal` is why bgpd did not take the intent.
+fn conditions(
+    outcome: &Outcome,
+    refusal: Option<String>,
+    before: Option<&CiliumBGPNodeStatus>,
+    now: Timestamp,
+) -> Vec<Condition> {
     let Some(object) = outcome.conditions.iter().find(|conditions| conditions.object.kind == KIND) else {
         return Vec::new();
     };
+    let refused = refusal.map(|text| {
+        let instances = outcome.intent.instances.iter().map(|instance| (instance.name.clone(), text.clone()));
+        ReconcileCondition::reconcile_error(&instances.collect::<Vec<_>>())
+    });
     let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let with_time = |condition: &k8s_sync::conditions::Condition| {
+    let with_time = |condition: &ReconcileCondition| {
         let status = if condition.status { ConditionStatus::True } else { ConditionStatus::False };
         let before = before.into_iter().flat_map(|before| &before.conditions);
         let same = before.into_iter().find(|old| old.type_ == condition.type_ && old.status == status);
@@ -270,7 +288,11 @@ fn conditions(outcome: &Outcome, before: Option<&CiliumBGPNodeStatus>, now: Time
             type_: condition.type_.to_owned(),
         }
     };
-    object.conditions.iter().map(with_time).collect()
+    // What bgpd refuses weighs more than what was left out on the way to it.
+    match refused.filter(|refused| refused.status) {
+        Some(refused) => vec![with_time(&refused)],
+        None => object.conditions.iter().map(with_time).collect(),
+    }
 }
 
 /// A number of a normal distribution with mean 0 and deviation 1, near enough: the sum of twelve uniform ones.
@@ -337,7 +359,7 @@ mod tests {
     #[test]
     fn a_transition_time_moves_with_the_status_only() {
         let condition = |errors: &[(String, String)]| {
-            let conditions = vec![k8s_sync::conditions::Condition::reconcile_error(errors)];
+            let conditions = vec![ReconcileCondition::reconcile_error(errors)];
             let object = k8s_sync::object::ObjectRef::cluster(KIND, "w1");
             let conditions =
                 k8s_sync::conditions::ObjectConditions { object, observed_generation: Some(3), conditions };
@@ -346,12 +368,20 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let of = |conditions: Vec<Condition>| CiliumBGPNodeStatus { bgp_instances: Vec::new(), conditions };
         let bad = |text: &str| condition(&[("i".to_owned(), text.to_owned())]);
-        let first = conditions(&bad("a"), None, at(10));
-        let second = conditions(&bad("b"), Some(&of(first.clone())), at(20));
+        let first = conditions(&bad("a"), None, None, at(10));
+        let second = conditions(&bad("b"), None, Some(&of(first.clone())), at(20));
         assert_eq!(second[0].last_transition_time, first[0].last_transition_time);
         assert_eq!(second[0].message, "i: b");
-        let third = conditions(&condition(&[]), Some(&of(second)), at(30));
+        let third = conditions(&condition(&[]), None, Some(&of(second)), at(30));
         assert_eq!(third[0].last_transition_time, Time(at(30)));
+        let mut outcome = condition(&[]);
+        let instance = json!({"name": "i", "localASN": 65001, "routerID": "192.0.2.1"});
+        outcome.intent = Arc::new(serde_json::from_value(json!({"instances": [instance]})).unwrap());
+        let refused = conditions(&outcome, Some("not that one".to_owned()), None, at(40));
+        assert_eq!(
+            (refused[0].reason.as_str(), refused[0].message.as_str()),
+            ("ReconcileFailed", "i: not that one")
+        );
     }
 
     #[test]

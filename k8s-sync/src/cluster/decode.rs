@@ -127,6 +127,9 @@ fn node(mut node: Node) -> Node {
     node
 }
 
+/// The one key of a Secret that is read.
+const PASSWORD: &str = "password";
+
 /// Errors of a Secret name no value: serde would quote it.
 fn secret(json: &str, metadata_only: bool) -> Result<Secret, Undecodable> {
     #[derive(Deserialize)]
@@ -143,6 +146,11 @@ fn secret(json: &str, metadata_only: bool) -> Result<Secret, Undecodable> {
         error: "the value is not what a Secret holds there".to_owned(),
     })?;
     trim(&mut secret.metadata);
+    // The namespace holds more than passwords of sessions; none of that is kept.
+    if let Some(data) = &mut secret.data {
+        data.retain(|key, _| key == PASSWORD);
+    }
+    secret.string_data = None;
     Ok(secret)
 }
 
@@ -180,6 +188,15 @@ mod tests {
         let json = r#"{"metadata":{"name":"s"},"data":{"password":"*geheim*"}}"#;
         let error = decode(Watched::Secret, false, json).unwrap_err();
         assert!(!format!("{error:?}").contains("geheim"), "{error:?}");
+    }
+
+    #[test]
+    fn of_a_secret_only_the_password() {
+        let json = r#"{"metadata":{"name":"s"},"data":{"password":"eA==","release":"SDRzSUFBQQ=="}}"#;
+        let Object::Secret(secret) = decode(Watched::Secret, false, json).unwrap() else {
+            panic!("a Secret")
+        };
+        assert_eq!(secret.0.data.as_ref().unwrap().keys().collect::<Vec<_>>(), ["password"]);
     }
 
     #[test]

@@ -343,6 +343,11 @@ impl Reflector {
         let resource = self.resource();
         let had_begun = self.resource_version.is_some();
         let problem = match error.status() {
+            None if matches!(error, ApiError::Unreadable { .. }) => {
+                // The same again would not be readable either; the whole state may be.
+                self.resource_version = None;
+                Some(Reason::ApiRefuses { resource, problem: message(error) })
+            }
             Some(410) => {
                 self.resource_version = None;
                 self.backoff.reset();
@@ -426,7 +431,7 @@ impl Reflector {
 
 /// Whether the server cannot answer at all, rather than not to this, or not now.
 fn is_away(error: &ApiError) -> bool {
-    error.retry_after().is_none() && error.status().is_none_or(|status| status >= 500)
+    error.is_transient() && error.retry_after().is_none() && error.status() != Some(429)
 }
 
 /// The problem without verb and path, so that all kinds say the same of the same outage.
