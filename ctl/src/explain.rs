@@ -12,8 +12,9 @@ use k8s_sync::explain::{NotFound, explain};
 use k8s_sync::manifests::Directory;
 use k8s_sync::report::Severity;
 use k8s_sync::translate::{LocalNode, node_configs};
-use rutter_api::client::Client;
-use rutter_api::explain::{BgpdAnswer, Explanation, Subject, text};
+use rutter_api::client::{Client, ClientError, path_segment};
+use rutter_api::explain::chain::NodeFacts;
+use rutter_api::explain::{BgpdAnswer, Explanation, Outcome, Subject, text};
 
 use crate::nodes::Answers;
 use crate::reach::Reach;
@@ -59,12 +60,37 @@ pub(crate) async fn run(cli: &Cli, question: &Question) -> anyhow::Result<()> {
 async fn ask(cli: &Cli, subject: &Subject, node: Option<&str>) -> anyhow::Result<Answers<Explanation>> {
     match cli.reach(node).await? {
         Reach::Cluster(nodes) => Ok(nodes.ask_json(&subject.path()).await),
-        Reach::Socket(_) => {
-            let agent = agent(cli);
-            let explanation: Explanation = agent.get_json(&subject.path()).await?;
+        Reach::Socket(bgpd) => {
+            let explanation = match (agent(cli).get_json(&subject.path()).await, subject) {
+                // A plain router has no agent, and its routes can be explained all the same.
+                (Err(ClientError::Unreachable { .. }), Subject::Prefix { prefix }) => {
+                    of_plain_router(&bgpd, subject, *prefix).await?
+                }
+                (answer, _) => answer?,
+            };
             Ok(Answers { heard: vec![(explanation.node.clone(), explanation)], unheard: Vec::new() })
         }
     }
+}
+
+/// What bgpd alone knows about a prefix.
+async fn of_plain_router(
+    bgpd: &Client,
+    subject: &Subject,
+    prefix: ipnet::IpNet,
+) -> anyhow::Result<Explanation> {
+    let target = format!("/v1/explain/bgp/prefix/{}", path_segment(&prefix.to_string()));
+    let explanation = Explanation {
+        node: "of this machine, without an agent".to_owned(),
+        subject: subject.clone(),
+        outcome: Outcome::default(),
+        services: Vec::new(),
+        node_facts: NodeFacts::default(),
+        instances: Vec::new(),
+        bgpd: BgpdAnswer::NotAsked { why: String::new() },
+    };
+    let prefixes = vec![bgpd.get_json(&target).await?];
+    Ok(explanation.with_bgpd(BgpdAnswer::Asked { prefixes, sessions: Vec::new(), intent_pending: false }))
 }
 
 /// The agent of this machine.

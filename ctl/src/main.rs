@@ -127,7 +127,8 @@ else this machine's bgpd if its socket exists; else the cluster of the usual kub
 Exit status: 0 answered, 1 no answer, or not from every node, 2 command not understood.";
 
 fn main() -> ExitCode {
-    let arguments = command().get_matches();
+    let called = if is_plugin() { command().bin_name("kubectl rutter") } else { command() };
+    let arguments = called.get_matches();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -296,3 +296,21 @@ fn as_a_plugin_it_asks_the_cluster() {
         .expect("it runs");
     assert!(stderr(&output).contains("cannot use the kubeconfig"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_plain_router_explains_prefixes_too() {
+    let answer = r#"{"prefix":"10.1.0.0/16","instances":[{"instance":"main","paths":[{"best":true,"reason":"first_path",
+        "message":"First path received","attributes":"[{Origin: i}]","since":{"epoch":0,"string":""}}],"peers":[{"name":"far",
+        "address":"192.0.2.1","state":"Active","stateSeconds":7,"down":"connect failed: Connection refused",
+        "told":{"told":"withheld","reason":"peer_down","message":"the session is not established"}}]}]}"#;
+    let bgpd = FakeBgpd::new(&[("GET /v1/explain/bgp/prefix/10.1.0.0%2F16", 200, answer)]);
+    let output = bgpd.run("--agent-socket /nowhere/agent.sock explain prefix 10.1.0.0/16");
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for expected in [
+        "table of main: 10.1.0.0/16 our own, best: First path received",
+        "session Active for 00:00:07 (connect failed: Connection refused); 10.1.0.0/16 not sent: peer_down",
+    ] {
+        assert!(text.contains(expected), "{text}");
+    }
+}

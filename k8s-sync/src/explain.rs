@@ -175,3 +175,55 @@ fn node_facts(snapshot: &Snapshot, config: Option<&CiliumBGPNodeConfig>, node: &
         notes: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::manifests::Directory;
+    use crate::translate::{intent_for_node, node_configs};
+
+    /// Every folder of the golden tests, every node, every kind of question: who watches changes nothing.
+    #[test]
+    fn recording_changes_no_intent_and_no_finding() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let mut compared = 0;
+        for case in std::fs::read_dir(root).unwrap() {
+            let folder = tempfile::tempdir().unwrap();
+            for file in std::fs::read_dir(case.unwrap().path()).unwrap() {
+                let path = file.unwrap().path();
+                if path.extension().is_some_and(|extension| extension == "yaml") {
+                    std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+                }
+            }
+            let mut directory = Directory::new(folder.path());
+            directory.refresh(Timestamp::UNIX_EPOCH);
+            let (snapshot, options) = (directory.snapshot(), Options::default());
+            let plan = node_configs(&snapshot, &options);
+            for node in snapshot.node_names() {
+                let (config, local) = (plan.node_config(node).map(AsRef::as_ref), LocalNode::named(node));
+                let plain = intent_for_node(&snapshot, config, &local, &options);
+                let services = snapshot.services.keys().map(|name| NamespacedName::clone(name));
+                let names: BTreeSet<NamespacedName> = services.collect();
+                let prefix = "172.16.1.1/32".parse().unwrap();
+                for about in [
+                    About::Node,
+                    About::Prefix(prefix),
+                    About::Services { names: names.clone(), only: None },
+                    About::Services { names: names.clone(), only: Some(prefix) },
+                ] {
+                    let traced = (Report::traced(Trace::new(about)), Memo::default());
+                    let (mut watched, _) = translate(&snapshot, config, &local, &options, traced);
+                    assert!(watched.report.take_trace().is_some(), "the trace is lost on the way");
+                    assert_eq!(watched.intent, plain.intent, "{}", folder.path().display());
+                    assert_eq!(watched.report, plain.report);
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 200, "{compared} comparisons");
+    }
+}

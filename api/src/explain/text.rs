@@ -132,7 +132,7 @@ fn node(page: &mut Page, explanation: &Explanation) {
     match (&facts.cluster_config, facts.configured) {
         (Some(config), _) => page.line(&format!("CiliumBGPClusterConfig {config} configures the node")),
         (None, true) => page.line("a CiliumBGPNodeConfig without owner configures the node"),
-        (None, false) => page.line("nothing configures the node"),
+        (None, false) => page.line("no object configures the node"),
     }
     page.deeper(|page| {
         let not = facts.cluster_configs.iter().filter(|config| !config.unmet.is_empty());
@@ -309,7 +309,7 @@ fn strangers(page: &mut Page, explanation: &Explanation, prefixes: &[OnWire]) {
         for instance in &on_wire.instances {
             for peer in instance.peers.iter().filter(|peer| !known(instance, peer)) {
                 page.line(&format!(
-                    "peer {} of {}, from another owner's intent",
+                    "peer {} of {}, which no object configures",
                     peer.name, instance.instance
                 ));
                 page.deeper(|page| told(page, &on_wire.prefix, peer));
