@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use k8s_sync::journal;
 use k8s_sync::network::Network;
 use k8s_sync::report::Report;
 use tokio::sync::watch;
 
-use crate::journal;
 use crate::pipeline::{Outcome, Pipeline};
 use crate::watch::DirectoryWatch;
 

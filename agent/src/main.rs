@@ -10,7 +10,6 @@ mod args;
 mod explain;
 mod follow;
 mod forward;
-mod journal;
 mod metrics;
 mod network;
 mod node_status;

@@ -15,6 +15,8 @@ mod advertise;
 pub mod cluster;
 pub mod conditions;
 pub mod explain;
+#[cfg(feature = "cluster")]
+pub mod journal;
 pub mod manifests;
 pub mod network;
 pub mod object;

@@ -75,12 +75,7 @@ pub(crate) fn changes(
     policy: Policy,
     now: Timestamp,
 ) -> Vec<Change> {
-    let mut changes: Vec<Change> = plan
-        .node_configs
-        .iter()
-        .filter_map(|(node, wanted)| apply(node, wanted, snapshot.node_configs.get(node).map(AsRef::as_ref)))
-        .collect();
-    changes.extend(plan.removed.iter().filter_map(|node| delete(snapshot, node)));
+    let mut changes = Vec::new();
     if policy.report_status {
         for wanted in &plan.conditions {
             let Some((metadata, existing)) = conditions_of(snapshot, &wanted.object) else { continue };
@@ -92,6 +87,11 @@ pub(crate) fn changes(
     } else {
         changes.extend(cleared(snapshot));
     }
+    // Conditions first: they are few, and what they say should not wait for thousands of nodes.
+    changes.extend(plan.removed.iter().filter_map(|node| delete(snapshot, node)));
+    changes.extend(plan.node_configs.iter().filter_map(|(node, wanted)| {
+        apply(node, wanted, snapshot.node_configs.get(node).map(AsRef::as_ref))
+    }));
     changes
 }
 

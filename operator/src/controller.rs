@@ -10,6 +10,7 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_sync::Options;
 use k8s_sync::cluster::{ApiError, Cluster, Reflection};
+use k8s_sync::journal;
 use k8s_sync::report::Report;
 use k8s_sync::translate::node_configs;
 use kube_lease::{Leadership, Token};
@@ -17,7 +18,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::changes::{Change, Policy, changes};
-use crate::journal;
 use crate::metrics::Metrics;
 use crate::retries::Retries;
 use crate::status::Passed;
@@ -25,6 +25,8 @@ use crate::write::{WriteError, Writer, served_version};
 
 /// Writes on their way at the same time.
 const AT_ONCE: usize = 8;
+/// Writes of one pass: what happens meanwhile is planned in before the next ones.
+const AT_MOST: usize = 256;
 /// Longest rest between two passes while changes pour in.
 const REST: Duration = Duration::from_millis(500);
 
@@ -58,9 +60,9 @@ impl Controller {
             let began = Instant::now();
             term = self.term(term).await;
             let unread = self.reflection.report();
-            let mut findings = Report::default();
+            let (mut findings, mut more) = (Report::default(), false);
             if let Some(term) = term.as_mut().filter(|_| self.reflection.is_certain()) {
-                findings = self.pass(term).await;
+                (findings, more) = self.pass(term).await;
                 self.metrics.ran(began.elapsed());
             }
             let failing = term.as_ref().map(|term| failing(&term.retries)).unwrap_or_default();
@@ -70,6 +72,9 @@ impl Controller {
             findings.merge(unread);
             journal::log_changes(&logged, &findings);
             logged = findings;
+            if more {
+                continue;
+            }
             sleep(began.elapsed().min(REST)).await;
             let next = term.as_ref().and_then(|term| term.retries.next());
             tokio::select! {
@@ -92,13 +97,17 @@ impl Controller {
         Some(Term { token, writer, retries: Retries::default() })
     }
 
-    async fn pass(&self, term: &mut Term) -> Report {
+    /// Plans and writes. Gives what there is to say about the objects, and whether there is more to write.
+    async fn pass(&self, term: &mut Term) -> (Report, bool) {
         let snapshot = self.reflection.snapshot();
         let plan = node_configs(&snapshot, &self.options);
         let wanted = changes(&snapshot, &plan, self.policy, Timestamp::now());
         let now = Instant::now();
         term.retries.keep_only(&wanted, now);
-        let due: Vec<Change> = wanted.into_iter().filter(|change| term.retries.is_due(change, now)).collect();
+        let mut due: Vec<Change> =
+            wanted.into_iter().filter(|change| term.retries.is_due(change, now)).collect();
+        let more = due.len() > AT_MOST;
+        due.truncate(AT_MOST);
         let writer = &term.writer;
         let mut writes = futures::stream::iter(due)
             .map(|change| async move {
@@ -119,7 +128,7 @@ impl Controller {
                 Err(WriteError::Api(error)) => self.failed(&mut term.retries, &change, &error),
             }
         }
-        plan.report
+        (plan.report, more)
     }
 
     fn failed(&self, retries: &mut Retries, change: &Change, error: &ApiError) {

@@ -14,7 +14,6 @@ mod args;
 mod candidate;
 mod changes;
 mod controller;
-mod journal;
 mod metrics;
 mod ownership;
 mod plan;

@@ -1,9 +1,9 @@
-//! The log of findings: each once when it appears and once when it is gone, however often the manifests are read.
+//! The log of findings: each once when it appears and once when it is gone, however often they are computed.
 
-use k8s_sync::report::{Finding, Report, Severity};
+use crate::report::{Finding, Report, Severity};
 
 /// Logs what is new in a report and what is no longer in it.
-pub(crate) fn log_changes(before: &Report, now: &Report) {
+pub fn log_changes(before: &Report, now: &Report) {
     for finding in now.iter().filter(|finding| !before.contains(finding)) {
         log(finding, "");
     }
@@ -32,7 +32,7 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
-    use k8s_sync::report::Reason;
+    use crate::report::Reason;
 
     use super::*;
 
