@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::pipeline::{Outcome, Pipeline};
 use crate::watch::DirectoryWatch;
 
-/// Longest wait for bgpd to take an intent, and longest rest after it has.
+/// Longest wait for bgpd to take an intent, and longest rest after it has: as long as the translation took.
 const REST: Duration = Duration::from_millis(500);
 
 /// Reads the manifests whenever they may have changed, until nobody listens any more. Runs on a thread of its own.
@@ -64,7 +64,8 @@ pub(crate) async fn api_server(
             publish(&sender, &mut last, outcome);
             let _ = tokio::time::timeout(REST, settled.wait_for(|settled| *settled >= serial)).await;
             tracing::debug!(?translated, all = ?start.elapsed(), serial, "an outcome");
-            tokio::time::sleep(start.elapsed().min(REST)).await;
+            // Our own work is paid back; what bgpd's costs, bgpd pays back itself.
+            tokio::time::sleep(translated.min(REST)).await;
         }
         tokio::select! {
             alive = changed.changed() => if alive.is_err() { return Ok(()) },

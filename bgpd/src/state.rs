@@ -213,6 +213,8 @@ struct Writer {
 
 /// Sessions and owners do not wait for a file that takes longer than this to write.
 const QUICK: Duration = Duration::from_millis(2);
+/// A file that takes long is not written again for so many times as long (a second at most): a tenth of the time is enough.
+const SPARING: u32 = 9;
 
 impl Keeper {
     /// Keeps state in this file.
@@ -229,7 +231,7 @@ impl Keeper {
     }
 
     /// Notes what runs now, and what is wanted over the API. What is quickly written is in the file afterwards; ten thousand
-    /// routes are in it a moment later.
+    /// routes are in it within a second.
     pub fn save<'a>(
         &mut self,
         owners: BTreeSet<String>,
@@ -298,9 +300,10 @@ impl Writer {
         let file = Arc::clone(file);
         let write = move || {
             let mut cost = Duration::ZERO;
-            while let Ok(first) = receiver.recv() {
-                let newest = receiver.try_iter().last().unwrap_or(first);
-                cost = file.write(&newest);
+            let mut next = receiver.recv().ok();
+            while let Some(saved) = next {
+                cost = file.write(&saved);
+                next = newest(&receiver, Instant::now() + (cost * SPARING).min(HEARTBEAT / 5));
             }
             cost
         };
@@ -311,6 +314,18 @@ impl Writer {
     /// Gives it back, if the thread has ended.
     fn give(&self, saved: Arc<Saved>) -> Result<(), Arc<Saved>> {
         self.sender.send(saved).map_err(|mpsc::SendError(saved)| saved)
+    }
+}
+
+/// The last of what comes until then, or else the first after it. None, when nothing will come any more.
+fn newest(receiver: &mpsc::Receiver<Arc<Saved>>, until: Instant) -> Option<Arc<Saved>> {
+    let mut newest = None;
+    loop {
+        match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(saved) => newest = Some(saved),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return newest,
+            Err(mpsc::RecvTimeoutError::Timeout) => return newest.or_else(|| receiver.recv().ok()),
+        }
     }
 }
 
