@@ -3,12 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::host::{Host, Ran};
 use crate::kube::{ControlPlane, write_kubeconfig};
+use crate::wait::wait_for;
+
+/// How long a kind may take to be served on a busy machine.
+const SERVED: Duration = Duration::from_secs(30);
 
 impl ControlPlane {
     /// Runs kubectl as the administrator; its failure is an error with what it said.
@@ -96,11 +101,35 @@ impl ControlPlane {
         self.kubectl(&words).map(drop)
     }
 
-    /// Installs every CustomResourceDefinition in a folder (or file), by server-side apply, and waits until each is served.
+    /// Installs every CustomResourceDefinition in a folder (or file), by server-side apply, and waits until objects of each can
+    /// be listed and watched.
     pub fn install_crds(&self, path: &Path) -> Result<()> {
         let path = path.display().to_string();
         self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &path])?;
-        self.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "-f", &path]).map(drop)
+        self.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "-f", &path])?;
+        let installed = parse(&self.kubectl(&["get", "-f", &path, "-o", "json"])?)?;
+        let several = installed["items"].as_array().map(Vec::as_slice);
+        for definition in several.unwrap_or_else(|| std::slice::from_ref(&installed)) {
+            self.wait_listed(&definition["spec"])?;
+        }
+        Ok(())
+    }
+
+    /// Established is not the end: what serves watches is made when somebody first asks, and answers 429 until it is ready.
+    fn wait_listed(&self, spec: &Value) -> Result<()> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let versions = spec["versions"].as_array().into_iter().flatten();
+        for version in versions.filter(|version| version["served"] == true) {
+            let (group, version, plural) =
+                (text(&spec["group"]), text(&version["name"]), text(&spec["names"]["plural"]));
+            let target = format!("/apis/{group}/{version}/{plural}?resourceVersion=0");
+            wait_for(SERVED, &format!("{plural} {version} to be served"), || {
+                let reply = self.request("GET", &target, None)?;
+                ensure!(reply.status == 200, "GET {target} answers {}: {}", reply.status, reply.body);
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// A token of a service account that exists, valid for a day.
