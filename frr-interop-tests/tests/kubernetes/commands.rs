@@ -25,6 +25,7 @@ fn every_node_answers_in_one_table() {
         frr_words(rack)?;
         plugin(rack)?;
         wrong_names(rack)?;
+        rights(rack)?;
         one_node_down(rack)
     });
 }
@@ -94,6 +95,51 @@ fn wrong_names(rack: &Rack<'_>) -> Result<()> {
     ensure!(!misspelt.success && misspelt.stderr.contains("Unknown command"), "{misspelt:?}");
     let order = rack.rutterctl(&["clear", "bgp", "all"])?;
     ensure!(!order.success && order.stderr.contains("orders go to one bgpd"), "{order:?}");
+    Ok(())
+}
+
+/// What it takes, and what is said to those who lack it.
+fn rights(rack: &Rack<'_>) -> Result<()> {
+    let (test, host) = (rack.test, rack.star.peer(1)?);
+    for (account, rules) in [
+        (
+            "all",
+            "[{ apiGroups: [''], resources: [pods], verbs: [list] }, { apiGroups: [''], resources: [pods/proxy], verbs: [get] }]",
+        ),
+        ("list", "[{ apiGroups: [''], resources: [pods], verbs: [list] }]"),
+        ("none", "[]"),
+    ] {
+        rack.cluster.apply(&format!(
+            "apiVersion: v1
+kind: ServiceAccount
+metadata: {{ name: {account}, namespace: {test} }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{ name: {account}, namespace: {test} }}
+rules: {rules}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{ name: {account}, namespace: {test} }}
+roleRef: {{ apiGroup: rbac.authorization.k8s.io, kind: Role, name: {account} }}
+subjects: [{{ kind: ServiceAccount, name: {account}, namespace: {test} }}]
+"
+        ))?;
+    }
+    for (account, expected) in [
+        ("all", None),
+        ("list", Some("cannot get resource \"pods/proxy\"")),
+        ("none", Some("it takes the right to list pods there")),
+    ] {
+        let kubeconfig = rack.cluster.kubeconfig_for(test, account)?.display().to_string();
+        let line = ["rutterctl", "--kubeconfig", &kubeconfig, "--namespace", test, "bgp", "peers"];
+        let ran = rack.cluster.run_on(host, &line)?;
+        match expected {
+            None => ensure!(ran.success && ran.stdout.contains(&rack.name(3)), "{account}: {ran:?}"),
+            Some(text) => ensure!(!ran.success && ran.stderr.contains(text), "{account}: {ran:?}"),
+        }
+    }
     Ok(())
 }
 
