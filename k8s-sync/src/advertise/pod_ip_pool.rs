@@ -13,6 +13,9 @@ use crate::translate::selector_reason;
 
 /// Statements of this type are evaluated last.
 const PRIORITY: u8 = 50;
+/// So much of a pool's name goes into the statement's: names of pools may have 253 characters, those of statements 255.
+/// Two pools that are alike so far stay two, as their sources differ.
+const NAME_IN_STATEMENT: usize = 220;
 const NAME_LABEL: &str = "io.cilium.podippool.name";
 const NAMESPACE_LABEL: &str = "io.cilium.podippool.namespace";
 
@@ -94,9 +97,13 @@ fn one_pool(
     if prefixes.is_empty() {
         return;
     }
+    let in_statement: String = name.chars().take(NAME_IN_STATEMENT).collect();
     let offer = Offer::new(
         PRIORITY,
-        (format!("CiliumPodIPPool-{name}-{}", suffix(entry.family)), format!("CiliumPodIPPool {name}")),
+        (
+            format!("CiliumPodIPPool-{in_statement}-{}", suffix(entry.family)),
+            format!("CiliumPodIPPool {name}"),
+        ),
         entry.family,
         prefixes,
         &entry.attributes,
