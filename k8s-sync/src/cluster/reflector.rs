@@ -90,6 +90,8 @@ pub(super) struct Reflector {
     /// Where to go on.
     resource_version: Option<String>,
     watched_before: bool,
+    /// Whether the last attempt found nobody.
+    was_away: bool,
 }
 
 impl Reflector {
@@ -109,6 +111,7 @@ impl Reflector {
             streams: true,
             resource_version: None,
             watched_before: false,
+            was_away: false,
         }
     }
 
@@ -341,6 +344,11 @@ impl Reflector {
     fn failed(&mut self, error: &ApiError) -> Duration {
         let place = self.source.watched.place();
         let resource = self.resource();
+        // Somebody answers again. What a server says while it starts (RBAC is not loaded, a kind not served yet) is soon over.
+        let away = is_away(error);
+        if std::mem::replace(&mut self.was_away, away) && !away {
+            self.backoff.reset();
+        }
         let had_begun = self.resource_version.is_some();
         let problem = match error.status() {
             None if matches!(error, ApiError::Unreadable { .. }) => {
