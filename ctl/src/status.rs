@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is not known counts as not well.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -49,6 +50,9 @@ struct Operator {
     version: String,
     leader: bool,
     counts: Counts,
+    /// Nodes that are to run BGP.
+    #[serde(skip_serializing)]
+    nodes: BTreeSet<String>,
 }
 
 /// A node.
@@ -162,6 +166,9 @@ async fn look(cli: &Cli) -> anyhow::Result<Status> {
         Reach::Socket(_) => of_this_machine(cli).await?,
     };
     of_nodes(heard, &mut status);
+    if cli.node.is_none() {
+        without_agent(&mut status);
+    }
     status.well = status.problems.is_empty();
     Ok(status)
 }
@@ -235,6 +242,22 @@ fn of_nodes(heard: Heard, status: &mut Status) {
         problems(&node, &mut status.problems);
         status.nodes.push(node);
     }
+}
+
+/// A node that is to run BGP and has no agent announces nothing, and nobody else would say so.
+fn without_agent(status: &mut Status) {
+    let Some(leader) = status.operators.iter().find(|operator| operator.leader) else { return };
+    let has_agent = |node: &str| {
+        status.nodes.iter().any(|known| known.node == node)
+            || status.problems.iter().any(|problem| problem.starts_with(&format!("node {node}: ")))
+    };
+    let missing: Vec<String> = leader
+        .nodes
+        .iter()
+        .filter(|node| !has_agent(node))
+        .map(|node| format!("node {node}: it has a CiliumBGPNodeConfig and no pod of the agent"))
+        .collect();
+    status.problems.extend(missing);
 }
 
 fn problems(node: &Node, problems: &mut Vec<String>) {

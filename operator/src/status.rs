@@ -44,6 +44,8 @@ pub(crate) struct Status {
     pub(crate) objects: Vec<(&'static str, usize)>,
     pub(crate) watch_restarts: Vec<(&'static str, u64)>,
     pub(crate) requests: Vec<RequestCount>,
+    /// Nodes that are to run BGP: those with a CiliumBGPNodeConfig.
+    nodes: Vec<String>,
 }
 
 impl Sources {
@@ -67,6 +69,7 @@ impl Sources {
             objects: self.reflection.objects(),
             watch_restarts: self.reflection.restarts(),
             requests: self.cluster.requests(),
+            nodes: self.reflection.snapshot().node_configs.keys().cloned().collect(),
         }
     }
 }
@@ -101,6 +104,7 @@ impl Status {
             },
             "findings": self.findings,
             "failing": failing,
+            "nodes": self.nodes,
             "apiServer": {
                 "complete": self.complete,
                 "certain": self.certain,

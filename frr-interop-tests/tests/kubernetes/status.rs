@@ -7,6 +7,7 @@ use frr_interop_tests::PATIENCE;
 use rutter_lab::Operator;
 use rutter_lab::kube::{ControlPlane, Pod, SERVER};
 use rutter_lab::wait_for;
+use serde_json::json;
 
 use crate::cluster;
 use crate::nodes::Rack;
@@ -67,7 +68,12 @@ fn body(rack: &Rack<'_>, cluster: &ControlPlane) -> Result<()> {
     })
     .with_context(|| cluster.logs())?;
 
-    // A session, a bgpd, an agent: each is missed by name.
+    // A node that joins without an agent; then a session, a bgpd, an agent: each is missed by name.
+    let stranger = rack.name(9);
+    cluster.write(&json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumBGPNodeConfig", "metadata": {"name": stranger},
+        "spec": {"bgpInstances": [{"name": "main", "localASN": 65_001}]},
+    }))?;
     rack.tor.configure(&["router bgp 65000", "neighbor 10.0.1.2 shutdown"])?;
     rack.nodes[1].bgpd.daemon().kill()?;
     rack.nodes[2].agent.daemon().kill()?;
@@ -75,6 +81,11 @@ fn body(rack: &Rack<'_>, cluster: &ControlPlane) -> Result<()> {
         let (answer, well) = status(rack, &["--wait-duration", "5s"])?;
         let problems = answer["problems"].to_string();
         ensure!(!well && answer["well"] == false, "{answer:#}");
+        ensure!(
+            problems
+                .contains(&format!("node {stranger}: it has a CiliumBGPNodeConfig and no pod of the agent")),
+            "{problems}"
+        );
         for (number, problem) in [
             (1, "0 of 1 sessions are established"),
             (2, "bgpd does not answer the agent"),
