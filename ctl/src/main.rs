@@ -78,6 +78,9 @@ enum Command {
     Bgp {
         /// The rest of the command; words may be abbreviated
         words: Vec<String>,
+        /// With `peers`: what both sides said in their OPEN that they can do
+        #[arg(short, long)]
+        capabilities: bool,
     },
     /// Reset sessions, or have routes sent again, as in vtysh
     Clear {
@@ -116,6 +119,7 @@ Examples:
   rutterctl no neighbor tor-a shutdown     let it come up again
   rutterctl intent list                    who told bgpd to do how much
   rutterctl -A bgp peers                   the sessions of all nodes of the cluster
+  rutterctl bgp peers -c                   what both sides of each session can do
   rutterctl -A --node w1 show bgp summary  what FRR's words show on node w1
   rutterctl -A explain service shop/web    why it is announced by these nodes and not by those
   rutterctl explain --manifests DIR prefix 10.0.0.1    the same from files, with nobody asked
@@ -218,8 +222,8 @@ fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         match &cli.command {
-            Command::Show { words } => show::run(&cli, "show", words).await,
-            Command::Bgp { words } => show::run(&cli, "bgp", words).await,
+            Command::Show { words } => show::run(&cli, "show", words, false).await,
+            Command::Bgp { words, capabilities } => show::run(&cli, "bgp", words, *capabilities).await,
             Command::Clear { words } => operate::run(&cli, &cli.bgpd()?, "clear", words).await,
             Command::Neighbor { words } => operate::run(&cli, &cli.bgpd()?, "neighbor", words).await,
             Command::No { words } => operate::run(&cli, &cli.bgpd()?, "no", words).await,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
+use anyhow::{Context as _, bail};
 use rutter_api::cilium::{peers, policies, routes};
 use rutter_api::client::Client;
 use rutter_api::show::command::{Request, Show, parse};
@@ -16,24 +16,48 @@ use crate::nodes::{Answers, Nodes};
 use crate::reach::Reach;
 use crate::{Cli, Format, indent, output};
 
-pub(crate) async fn run(cli: &Cli, first: &str, words: &[String]) -> anyhow::Result<()> {
+/// How peers are printed: the sessions, or what was said in the OPENs.
+#[derive(Clone, Copy)]
+struct PeerTable {
+    of_one: fn(&[peers::Peer], Option<&str>) -> String,
+    of_nodes: fn(&[PeersOfNode]) -> String,
+}
+
+/// A node's name and its peers.
+type PeersOfNode = (String, Vec<peers::Peer>);
+
+const SESSIONS: PeerTable = PeerTable { of_one: peers::to_text, of_nodes: peers::of_nodes };
+const CAPABILITIES: PeerTable =
+    PeerTable { of_one: peers::capabilities_to_text, of_nodes: peers::capabilities_of_nodes };
+
+pub(crate) async fn run(cli: &Cli, first: &str, words: &[String], capabilities: bool) -> anyhow::Result<()> {
     let line: Vec<&str> = std::iter::once(first).chain(words.iter().map(String::as_str)).collect();
     let request = parse(&line)?;
+    if capabilities && request.command.show != Show::CiliumPeers {
+        bail!("--capabilities goes with `bgp peers` only");
+    }
+    let as_table = if capabilities { CAPABILITIES } else { SESSIONS };
     let format = if request.json { Format::Json } else { cli.output };
     match cli.reach(cli.node.as_deref()).await? {
-        Reach::Socket(client) => one(cli, &client, &request, format).await,
-        Reach::Cluster(nodes) => many(cli, &nodes, &request, format).await,
+        Reach::Socket(client) => one(cli, &client, &request, format, as_table).await,
+        Reach::Cluster(nodes) => many(cli, &nodes, &request, format, as_table).await,
     }
 }
 
-async fn one(cli: &Cli, client: &Client, request: &Request, format: Format) -> anyhow::Result<()> {
+async fn one(
+    cli: &Cli,
+    client: &Client,
+    request: &Request,
+    format: Format,
+    as_table: PeerTable,
+) -> anyhow::Result<()> {
     let instance = cli.instance.as_deref();
     let answer = match (request.command.show, format) {
         (Show::CiliumPeers | Show::CiliumRoutes | Show::CiliumPolicies, format) => {
             let json = client.get_text(&request.target("json", instance)).await?;
             match format {
                 Format::Json => with_node(json, cli.node.as_deref())?,
-                Format::Text => table(request, &json, cli.node.as_deref())?,
+                Format::Text => table(request, &json, cli.node.as_deref(), as_table)?,
             }
         }
         (_, Format::Json) => indent::json(&client.get_text(&request.target("json", instance)).await?),
@@ -43,7 +67,13 @@ async fn one(cli: &Cli, client: &Client, request: &Request, format: Format) -> a
 }
 
 /// Every node's answer: one table in Cilium's words, one after the other in FRR's.
-async fn many(cli: &Cli, nodes: &Nodes, request: &Request, format: Format) -> anyhow::Result<()> {
+async fn many(
+    cli: &Cli,
+    nodes: &Nodes,
+    request: &Request,
+    format: Format,
+    as_table: PeerTable,
+) -> anyhow::Result<()> {
     let instance = cli.instance.as_deref();
     let json = request.target("json", instance);
     match (request.command.show, format) {
@@ -56,7 +86,7 @@ async fn many(cli: &Cli, nodes: &Nodes, request: &Request, format: Format) -> an
         (Show::CiliumPeers, Format::Text) => {
             let mut answers: Answers<Vec<peers::Peer>> = nodes.ask_json(&json).await;
             answers.heard.iter_mut().for_each(|(_, list)| peers::sort(list));
-            print(&answers, &peers::of_nodes(&answers.heard))
+            print(&answers, &(as_table.of_nodes)(&answers.heard))
         }
         (Show::CiliumRoutes, Format::Text) => {
             let answers = nodes.ask_json(&json).await;
@@ -96,12 +126,12 @@ fn with_node(json: String, node: Option<&str>) -> anyhow::Result<String> {
     Ok(indent::json(&serde_json::to_string(&by_node)?))
 }
 
-fn table(request: &Request, json: &str, node: Option<&str>) -> anyhow::Result<String> {
+fn table(request: &Request, json: &str, node: Option<&str>, as_table: PeerTable) -> anyhow::Result<String> {
     Ok(match request.command.show {
         Show::CiliumPeers => {
             let mut list: Vec<peers::Peer> = read(json)?;
             peers::sort(&mut list);
-            peers::to_text(&list, node)
+            (as_table.of_one)(&list, node)
         }
         Show::CiliumRoutes => {
             let with_peer = note_defaults(request) != "available";

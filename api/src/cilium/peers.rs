@@ -175,6 +175,16 @@ pub struct Capability {
     pub capability: String,
 }
 
+impl Capability {
+    /// The capability in words; as it came if it cannot be read.
+    #[must_use]
+    pub fn to_words(&self) -> String {
+        super::octets(&self.capability)
+            .and_then(|octets| bgp_wire::Capability::from_octets(&octets).ok())
+            .map_or_else(|| self.capability.clone(), |capability| capability.to_string())
+    }
+}
+
 /// Puts peers in Cilium's order.
 pub fn sort(peers: &mut [Peer]) {
     peers.sort_by(|a, b| (a.local_asn, a.peer_address, &a.name).cmp(&(b.local_asn, b.peer_address, &b.name)));
@@ -190,6 +200,43 @@ pub fn to_text(peers: &[Peer], node: Option<&str>) -> String {
 #[must_use]
 pub fn of_nodes(nodes: &[(String, Vec<Peer>)]) -> String {
     table(true, nodes.iter().map(|(node, peers)| (node.as_str(), peers.as_slice())))
+}
+
+/// What each side of each session said in its OPEN that it can do, side by side.
+#[must_use]
+pub fn capabilities_to_text(peers: &[Peer], node: Option<&str>) -> String {
+    capabilities(node.is_some(), [(node.unwrap_or_default(), peers)])
+}
+
+/// The same of several nodes.
+#[must_use]
+pub fn capabilities_of_nodes(nodes: &[(String, Vec<Peer>)]) -> String {
+    capabilities(true, nodes.iter().map(|(node, peers)| (node.as_str(), peers.as_slice())))
+}
+
+fn capabilities<'a>(with_node: bool, nodes: impl IntoIterator<Item = (&'a str, &'a [Peer])>) -> String {
+    let heading =
+        ["Node", "Local AS", "Peer AS", "Peer Address", "Capabilities Local", "Capabilities Remote"];
+    let skip = usize::from(!with_node);
+    let mut table = Table::new(heading.into_iter().skip(skip));
+    for (node, peers) in nodes {
+        let mut node = node.to_owned();
+        for peer in peers {
+            let mut session = [
+                std::mem::take(&mut node),
+                peer.local_asn.to_string(),
+                peer.peer_asn.to_string(),
+                peer.peer_address.to_string(),
+            ];
+            let (ours, theirs) = (&peer.local_capabilities, &peer.remote_capabilities);
+            for row in 0..ours.len().max(theirs.len()).max(1) {
+                let cell = |list: &[Capability]| list.get(row).map(Capability::to_words).unwrap_or_default();
+                table.push(session.iter().skip(skip).cloned().chain([cell(ours), cell(theirs)]));
+                session.fill(String::new());
+            }
+        }
+    }
+    table.render()
 }
 
 fn table<'a>(with_node: bool, nodes: impl IntoIterator<Item = (&'a str, &'a [Peer])>) -> String {
@@ -273,6 +320,21 @@ mod tests {
         let mut peers = vec![up, down];
         sort(&mut peers);
         peers
+    }
+
+    #[test]
+    fn capabilities_side_by_side() {
+        let capability = |octets: &[u8]| Capability { capability: crate::cilium::base64(octets) };
+        let mut peers = peers();
+        peers[0].local_capabilities = vec![capability(&[2, 0]), capability(&[65, 4, 0, 0, 0xfd, 0xe9])];
+        peers[0].remote_capabilities = vec![Capability { capability: "?".to_owned() }];
+        let expected = "\
+Node      Local AS   Peer AS   Peer Address   Capabilities Local    Capabilities Remote
+worker1   65001      65000     10.0.0.9       route refresh         ?
+                                              four-octet AS 65001
+          65001      65000     fd00:10::1
+";
+        assert_eq!(capabilities_to_text(&peers, Some("worker1")), expected);
     }
 
     #[test]

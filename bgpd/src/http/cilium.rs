@@ -192,19 +192,10 @@ fn peer(snapshot: &InstanceSnapshot, peer: &PeerSnapshot) -> Peer {
     }
 }
 
-/// Code, length and value of a capability, cut out of the OPEN that would carry it.
+/// Code, length and value of a capability.
 fn capability(capability: &bgp_wire::Capability) -> Option<Capability> {
-    // Marker, length, type, version, ASN, hold time, identifier, parameter length, parameter type and length.
-    const BEFORE: usize = bgp_wire::HEADER_LEN + 1 + 2 + 2 + 4 + 1 + 2;
-    let open = bgp_wire::Open {
-        asn: 1,
-        hold_time: 0,
-        router_id: std::net::Ipv4Addr::LOCALHOST,
-        capabilities: vec![capability.clone()],
-    };
-    let octets = open.encode().ok()?;
-    let value = octets.get(BEFORE..).filter(|value| value.first() == Some(&capability.code()))?;
-    Some(Capability { capability: rutter_api::cilium::base64(value) })
+    let octets = capability.to_octets().ok()?;
+    Some(Capability { capability: rutter_api::cilium::base64(&octets) })
 }
 
 fn session_state(state: Session) -> SessionState {

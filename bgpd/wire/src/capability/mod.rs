@@ -5,6 +5,7 @@
 //! never cost a session: they are kept.
 
 mod add_path;
+mod display;
 mod extended_next_hop;
 mod fqdn;
 mod graceful_restart;
@@ -85,6 +86,30 @@ impl Capability {
             Self::SoftwareVersion(_) => 75,
             Self::Unknown { code, .. } => *code,
         }
+    }
+
+    /// One capability as it stands in an OPEN: code, length, value.
+    ///
+    /// # Errors
+    /// The octets are not exactly one capability, or the value has a length that its RFC does not define.
+    pub fn from_octets(octets: &[u8]) -> Result<Self, MessageError> {
+        let mut list = Cursor::new(octets, 0);
+        let capability = Self::decode(&mut list)?;
+        if list.is_empty() {
+            Ok(capability)
+        } else {
+            Err(MessageError::new(list.offset(), MessageFault::OptionalParameters))
+        }
+    }
+
+    /// The capability as it stands in an OPEN: code, length, value.
+    ///
+    /// # Errors
+    /// The value is longer than 255 octets.
+    pub fn to_octets(&self) -> Result<Bytes, EncodeError> {
+        let mut out = BytesMut::new();
+        self.encode(&mut out)?;
+        Ok(out.freeze())
     }
 
     pub(crate) fn decode(list: &mut Cursor<'_>) -> Result<Self, MessageError> {
