@@ -58,9 +58,13 @@ fn with_frr_both_ways() {
         let shown = frr.show_json("show bgp neighbors 10.0.1.1 json")?;
         let capability = &shown["10.0.1.1"]["neighborCapabilities"]["enhancedRouteRefresh"];
         ensure!(*capability == "advertisedAndReceived", "FRR: {capability}");
-        let shown = bgpd.get("/v1/show/bgp/neighbors/10.0.1.2")?;
-        let capability = &shown["10.0.1.2"]["neighborCapabilities"]["enhancedRouteRefresh"];
-        ensure!(*capability == "advertisedAndReceived", "rutter: {capability}");
+        // FRR may be established before rutter has published that it is.
+        wait_for(PATIENCE, "the capability at rutter", || {
+            let shown = bgpd.get("/v1/show/bgp/neighbors/10.0.1.2")?;
+            let capability = &shown["10.0.1.2"]["neighborCapabilities"]["enhancedRouteRefresh"];
+            ensure!(*capability == "advertisedAndReceived", "rutter: {capability}");
+            Ok(())
+        })?;
 
         // FRR asks: a beginning and an end come back, and between them the routes, or FRR would throw them away.
         ensure!(received_by(&frr)? == 0, "nobody asked FRR for anything yet");

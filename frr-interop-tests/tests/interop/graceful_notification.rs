@@ -34,15 +34,22 @@ fn wait_theirs(bgpd: &Bgpd, wanted: Option<bool>) -> Result<()> {
     })
 }
 
+fn wait_session(bgpd: &Bgpd, established: bool) -> Result<()> {
+    wait_for(PATIENCE, &format!("rutter to say established: {established}"), || {
+        let shown = bgpd.get("/v1/show/bgp/neighbors/10.0.1.2?format=json")?;
+        let state = &shown["10.0.1.2"]["bgpState"];
+        ensure!((*state == "Established") == established, "{state}");
+        Ok(())
+    })
+}
+
 /// Freezes the neighbour until rutter gives the session up, and says how rutter has its route then.
 fn freeze_neighbour(bgpd: &Bgpd, daemon: &Daemon) -> Result<Option<bool>> {
     wait_theirs(bgpd, Some(false))?;
+    // The table is newer than what is published of the session, which may not say Established yet.
+    wait_session(bgpd, true)?;
     daemon.pause()?;
-    let down = wait_for(PATIENCE, "rutter to give up the session", || {
-        let shown = bgpd.get("/v1/show/bgp/neighbors/10.0.1.2?format=json")?;
-        ensure!(shown["10.0.1.2"]["bgpState"] != "Established", "{}", shown["10.0.1.2"]["bgpState"]);
-        Ok(())
-    });
+    let down = wait_session(bgpd, false);
     let found = stale(bgpd);
     daemon.resume()?;
     down?;
