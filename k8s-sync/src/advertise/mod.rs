@@ -27,9 +27,9 @@ use service::Catalogue;
 
 use crate::object::{NamespacedName, ObjectRef};
 use crate::options::Options;
-use crate::report::{Finding, Report};
+use crate::report::{Finding, Reason, Report};
 use crate::snapshot::{NodeView, Snapshot};
-use crate::translate::LocalNode;
+use crate::translate::{LocalNode, selector_reason};
 
 /// Answers what a node offers; looks at each service once, however many peers ask.
 pub(crate) struct Advertiser<'s> {
@@ -51,6 +51,23 @@ pub(crate) struct Entry<'s> {
     of: (&'s Arc<CiliumBGPAdvertisement>, usize),
     attributes: Arc<Attributes>,
     family: Family,
+}
+
+impl<'s> Entry<'s> {
+    /// The selector, if there is one that can be evaluated; else the report says what to write.
+    fn selector(&self, report: &mut Report) -> Option<&'s LabelSelector> {
+        let Some(selector) = &self.advertisement.selector else {
+            let field = format!("{}.selector", self.field);
+            report.add(Finding::on(self.object, field, Reason::SelectorAbsent));
+            return None;
+        };
+        if let Some(problem) = selector.problem() {
+            let field = format!("{}.selector.matchExpressions", self.field);
+            report.add(Finding::on(self.object, field, selector_reason(problem)));
+            return None;
+        }
+        Some(selector)
+    }
 }
 
 /// Adds an offer, and records it; `service` is whose it is, if it is a Service's.

@@ -9,7 +9,6 @@ use rutter_crds::CiliumPodIPPool;
 use super::{Advertiser, Entry, Offer, Offers, fits, propose, suffix};
 use crate::object::ObjectRef;
 use crate::report::{Finding, Reason, Report};
-use crate::translate::selector_reason;
 
 /// Statements of this type are evaluated last.
 const PRIORITY: u8 = 50;
@@ -25,14 +24,8 @@ pub(super) fn offer(
     report: &mut Report,
     offers: &mut Offers,
 ) {
-    let Entry { object, field, advertisement, .. } = entry;
-    let Some(selector) = &advertisement.selector else {
-        return report.add(Finding::on(object, format!("{field}.selector"), Reason::SelectorAbsent));
-    };
-    if let Some(problem) = selector.problem() {
-        let field = format!("{field}.selector.matchExpressions");
-        return report.add(Finding::on(object, field, selector_reason(problem)));
-    }
+    let Entry { object, field, .. } = entry;
+    let Some(selector) = entry.selector(report) else { return };
     if !advertiser.options.ipam.has_pools() {
         let (kind, mode) = ("CiliumPodIPPool", advertiser.options.ipam.as_str());
         let reason = Reason::NotInIpamMode { kind, mode, wanted: "multi-pool" };

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use rutter_api::intent::{Family, Origin};
-use rutter_crds::SelectorProblem;
 use rutter_crds::bgp_advertisement::{BGPServiceAddressType, BGPServiceOptions};
 
 pub(super) use catalogue::Catalogue;
@@ -48,13 +47,7 @@ pub(super) fn offer(
     let Some(options) = &advertisement.service else {
         return report.add(Finding::on(object, format!("{field}.service"), Reason::ServiceOptionsMissing));
     };
-    let Some(selector) = &advertisement.selector else {
-        return report.add(Finding::on(object, format!("{field}.selector"), Reason::SelectorAbsent));
-    };
-    if let Some(problem) = selector.problem() {
-        let reason = refused(problem);
-        return report.add(Finding::on(object, format!("{field}.selector.matchExpressions"), reason));
-    }
+    let Some(selector) = entry.selector(report) else { return };
     let mut found = false;
     if report.is_traced() {
         for state in advertiser.services.iter() {
@@ -86,10 +79,6 @@ pub(super) fn offer(
     if !found {
         report.add(Finding::on(object, format!("{field}.selector"), Reason::SelectorMatchesNothing));
     }
-}
-
-fn refused(problem: SelectorProblem) -> Reason {
-    crate::translate::selector_reason(problem)
 }
 
 /// What an entry offers of one Service, for this pass and for later ones.
