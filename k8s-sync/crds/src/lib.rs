@@ -1,4 +1,4 @@
-//! Cilium's BGP custom resources as Rust types, one file per kind.
+//! Cilium's custom resources as Rust types, one file per kind.
 //!
 //! Invariant: names, limits, defaults and rules are exactly those of Cilium's CRDs; a test compares every property of
 //! the generated schemas with the real manifests, version by version. The types are those of `v2`; [`schema`] also
@@ -12,6 +12,7 @@ pub mod bgp_peer_config;
 pub mod cilium_node;
 pub mod condition;
 pub mod label_selector;
+pub mod load_balancer_ip_pool;
 mod manifest;
 mod pattern;
 pub mod pod_ip_pool;
@@ -25,4 +26,5 @@ pub use bgp_peer_config::{CiliumBGPPeerConfig, CiliumBGPPeerConfigSpec};
 pub use cilium_node::{CiliumNode, CiliumNodeSpec};
 pub use condition::{Condition, ConditionStatus};
 pub use label_selector::{LabelSelector, LabelSelectorRequirement, SelectorOperator, SelectorProblem};
+pub use load_balancer_ip_pool::{CiliumLoadBalancerIPPool, CiliumLoadBalancerIPPoolSpec};
 pub use pod_ip_pool::{CiliumPodIPPool, CiliumPodIPPoolSpec};
