@@ -11,6 +11,7 @@
 
 #![deny(missing_docs)]
 
+mod applied;
 pub mod plan;
 pub mod service;
 pub mod settings;
