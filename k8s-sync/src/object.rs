@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Node, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rutter_crds::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
-    CiliumBGPPeerConfig, CiliumNode, CiliumPodIPPool,
+    CiliumBGPPeerConfig, CiliumLoadBalancerIPPool, CiliumNode, CiliumPodIPPool,
 };
 use serde::Serialize;
 
@@ -17,6 +17,7 @@ pub use endpoint_slice::EndpointSlice;
 pub use service::Service;
 
 pub mod endpoint_slice;
+mod ipam;
 pub mod service;
 
 /// Kind, namespace and name.
@@ -104,6 +105,7 @@ pub enum Object {
     CiliumBGPNodeConfig(Arc<CiliumBGPNodeConfig>),
     CiliumNode(Arc<CiliumNode>),
     CiliumPodIPPool(Arc<CiliumPodIPPool>),
+    CiliumLoadBalancerIPPool(Arc<CiliumLoadBalancerIPPool>),
 }
 
 impl Object {
@@ -144,6 +146,7 @@ impl Object {
             Self::CiliumBGPNodeConfig(object) => &object.metadata,
             Self::CiliumNode(object) => &object.metadata,
             Self::CiliumPodIPPool(object) => &object.metadata,
+            Self::CiliumLoadBalancerIPPool(object) => &object.metadata,
         })
     }
 }

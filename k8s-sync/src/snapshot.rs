@@ -11,7 +11,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Node;
 use rutter_crds::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
-    CiliumBGPPeerConfig, CiliumNode, CiliumPodIPPool,
+    CiliumBGPPeerConfig, CiliumLoadBalancerIPPool, CiliumNode, CiliumPodIPPool,
 };
 
 use crate::object::{EndpointSlice, NamespacedName, Object, SecretObject, Service};
@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub node_configs: Arc<BTreeMap<String, Arc<CiliumBGPNodeConfig>>>,
     /// Pools of pod addresses by name.
     pub pod_ip_pools: Arc<BTreeMap<String, Arc<CiliumPodIPPool>>>,
+    /// Pools of load balancers' addresses by name.
+    pub lb_pools: Arc<BTreeMap<String, Arc<CiliumLoadBalancerIPPool>>>,
 }
 
 /// What a Node and its CiliumNode say together.
@@ -95,6 +97,9 @@ impl Snapshot {
             }
             Object::CiliumPodIPPool(pool) => {
                 Arc::make_mut(&mut self.pod_ip_pools).insert(name, pool);
+            }
+            Object::CiliumLoadBalancerIPPool(pool) => {
+                Arc::make_mut(&mut self.lb_pools).insert(name, pool);
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use k8s_sync::cluster::{Cluster, Reflection, Scope};
+use k8s_sync::cluster::{Cluster, Parts, Reflection, Scope};
 use kube_lease::Elector;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,7 +43,8 @@ async fn operate(args: &RunArgs) -> anyhow::Result<()> {
     let cluster = Cluster::connect(&args.connect()).await?;
     let options = args.options();
     let secrets = options.secrets_namespace.as_deref();
-    let reflection = Arc::new(Reflection::start(&cluster, &Scope::Cluster, secrets));
+    let parts = Parts { bgp: true, ..Parts::default() };
+    let reflection = Arc::new(Reflection::start(&cluster, &Scope::Cluster(parts), secrets));
     let (identity, namespace) = (identity(), args.namespace());
     let lease = LeaderLease::new(&cluster, &namespace, &args.leader_election_lease_name);
     tracing::info!(server = cluster.server(), identity, namespace, "started");

@@ -36,7 +36,7 @@ pub(crate) fn real_crds() -> PathBuf {
 
 /// Ours for the kinds that we install, Cilium's for those that we only read.
 fn install(cluster: &ControlPlane) -> Result<()> {
-    for read_only in ["ciliumnodes.yaml", "ciliumpodippools.yaml", "ciliumloadbalancerippools.yaml"] {
+    for read_only in ["ciliumnodes.yaml", "ciliumpodippools.yaml"] {
         cluster.install_crds(&real_crds().join(read_only))?;
     }
     cluster.install_crds(&checkout("deploy/crds"))

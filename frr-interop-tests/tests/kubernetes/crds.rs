@@ -288,12 +288,13 @@ fn plural(kind: &str) -> String {
     kind.to_lowercase() + "s"
 }
 
-const KINDS: [&str; 5] = [
+const KINDS: [&str; 6] = [
     "CiliumBGPClusterConfig",
     "CiliumBGPPeerConfig",
     "CiliumBGPAdvertisement",
     "CiliumBGPNodeConfigOverride",
     "CiliumBGPNodeConfig",
+    "CiliumLoadBalancerIPPool",
 ];
 
 /// Right specs that between them have every field.
@@ -341,6 +342,11 @@ fn whole_objects(kind: &str, version: &str) -> Vec<Value> {
             vec![json!({"bgpInstances": [{
                 "name": "i", "localASN": 65001, "routerID": "1.2.3.4", "localPort": 179, "peers": [peer(extra)],
             }]})]
+        }
+        "CiliumLoadBalancerIPPool" => {
+            let blocks = [json!({"cidr": "10.0.10.0/24"}), json!({"start": "10.0.20.1", "stop": "10.0.20.9"})];
+            let pool = |block: &Value| json!({"blocks": [block], "allowFirstLastIPs": "No", "disabled": true, "serviceSelector": selector});
+            blocks.iter().map(pool).collect()
         }
         "CiliumBGPNodeConfigOverride" => vec![json!({"bgpInstances": [{
             "name": "i", "routerID": "1.2.3.4", "localPort": 179, "localASN": 65001,
@@ -406,6 +412,7 @@ fn with_status() -> Vec<(&'static str, Value)> {
     vec![
         ("CiliumBGPClusterConfig", json!({"spec": {"bgpInstances": instances}, "status": conditions})),
         ("CiliumBGPPeerConfig", json!({"spec": {}, "status": conditions})),
+        ("CiliumLoadBalancerIPPool", json!({"spec": {}, "status": conditions})),
         (
             "CiliumBGPNodeConfig",
             json!({

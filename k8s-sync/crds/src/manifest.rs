@@ -10,12 +10,13 @@ use crate::schema::{Kind, Version};
 impl Kind {
     /// The kinds whose definitions rutter installs: those that it, or a person, writes. Other kinds belong to
     /// Cilium and are read where they exist.
-    pub const INSTALLED: [Self; 5] = [
+    pub const INSTALLED: [Self; 6] = [
         Self::CiliumBGPClusterConfig,
         Self::CiliumBGPPeerConfig,
         Self::CiliumBGPAdvertisement,
         Self::CiliumBGPNodeConfigOverride,
         Self::CiliumBGPNodeConfig,
+        Self::CiliumLoadBalancerIPPool,
     ];
 
     /// The whole CustomResourceDefinition; nothing for a kind that is not [installed](Self::INSTALLED).

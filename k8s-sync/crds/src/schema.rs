@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
-    CiliumBGPPeerConfig, CiliumNode, CiliumPodIPPool,
+    CiliumBGPPeerConfig, CiliumLoadBalancerIPPool, CiliumNode, CiliumPodIPPool,
 };
 
 /// API group of all kinds here.
@@ -49,11 +49,12 @@ pub enum Kind {
     CiliumBGPNodeConfig,
     CiliumNode,
     CiliumPodIPPool,
+    CiliumLoadBalancerIPPool,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::CiliumBGPClusterConfig,
         Self::CiliumBGPPeerConfig,
         Self::CiliumBGPAdvertisement,
@@ -61,6 +62,7 @@ impl Kind {
         Self::CiliumBGPNodeConfig,
         Self::CiliumNode,
         Self::CiliumPodIPPool,
+        Self::CiliumLoadBalancerIPPool,
     ];
 
     /// The schema of a version, or nothing if the kind is not served in it.
@@ -95,6 +97,7 @@ impl Kind {
             Self::CiliumBGPNodeConfig => CiliumBGPNodeConfig::crd(),
             Self::CiliumNode => CiliumNode::crd(),
             Self::CiliumPodIPPool => CiliumPodIPPool::crd(),
+            Self::CiliumLoadBalancerIPPool => CiliumLoadBalancerIPPool::crd(),
         }
     }
 
@@ -125,7 +128,7 @@ impl Kind {
                         || rule["rule"] == "self.advertisementType != 'PodCIDR' || !has(self.selector)"
                 });
             }
-            Self::CiliumBGPNodeConfigOverride | Self::CiliumPodIPPool => {}
+            Self::CiliumBGPNodeConfigOverride | Self::CiliumPodIPPool | Self::CiliumLoadBalancerIPPool => {}
             Self::CiliumNode => return None,
         }
         Some(schema)
@@ -136,7 +139,11 @@ impl Kind {
 fn remove_nullable(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
-            map.remove("nullable");
+            if map.remove("nullable").is_some()
+                && let Some(Value::Array(words)) = map.get_mut("enum")
+            {
+                words.retain(|word| !word.is_null());
+            }
             map.values_mut().for_each(remove_nullable);
         }
         Value::Array(items) => items.iter_mut().for_each(remove_nullable),

@@ -117,6 +117,7 @@ fn names_scope_and_columns_are_those_of_the_manifests() {
         (Kind::CiliumBGPNodeConfig, CiliumBGPNodeConfig::crd()),
         (Kind::CiliumNode, CiliumNode::crd()),
         (Kind::CiliumPodIPPool, CiliumPodIPPool::crd()),
+        (Kind::CiliumLoadBalancerIPPool, CiliumLoadBalancerIPPool::crd()),
     ];
     for (kind, crd) in ours {
         let (real, ours) = (manifest(kind), serde_json::to_value(crd).unwrap());

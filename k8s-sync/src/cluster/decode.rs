@@ -14,7 +14,7 @@ use rutter_crds::CiliumBGPNodeConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::watched::Watched;
+use super::watched::{Detail, Watched};
 use crate::object::endpoint_slice::SERVICE_NAME_LABEL;
 use crate::object::{NamespacedName, Object, SecretObject};
 
@@ -66,18 +66,25 @@ impl Peek {
 }
 
 /// Reads one object.
-pub(super) fn decode(watched: Watched, metadata_only: bool, json: &str) -> Result<Object, Undecodable> {
+pub(super) fn decode(watched: Watched, detail: Detail, json: &str) -> Result<Object, Undecodable> {
     Ok(match watched {
         Watched::Node => Object::Node(Arc::new(node(typed(json)?))),
-        Watched::Service => Object::Service(Arc::new(typed::<Service>(json)?.into())),
+        Watched::Service => {
+            let service = typed::<Service>(json)?;
+            Object::Service(Arc::new(match detail {
+                Detail::Allocation => crate::object::Service::with_ipam(service),
+                Detail::Metadata | Detail::Translation => service.into(),
+            }))
+        }
         Watched::EndpointSlice => Object::EndpointSlice(Arc::new(typed::<EndpointSlice>(json)?.into())),
-        Watched::Secret => Object::Secret(SecretObject(Arc::new(secret(json, metadata_only)?))),
+        Watched::Secret => Object::Secret(SecretObject(Arc::new(secret(json, detail)?))),
         Watched::CiliumNode => Object::CiliumNode(custom(json)?),
         Watched::ClusterConfig => Object::CiliumBGPClusterConfig(custom(json)?),
         Watched::PeerConfig => Object::CiliumBGPPeerConfig(custom(json)?),
         Watched::Advertisement => Object::CiliumBGPAdvertisement(custom(json)?),
         Watched::Override => Object::CiliumBGPNodeConfigOverride(custom(json)?),
         Watched::PodIPPool => Object::CiliumPodIPPool(custom(json)?),
+        Watched::LbPool => Object::CiliumLoadBalancerIPPool(custom(json)?),
         Watched::NodeConfig => {
             let mut config: Arc<CiliumBGPNodeConfig> = custom(json)?;
             // The state of the sessions is ours to write; reading it back would be a change each time.
@@ -131,12 +138,12 @@ fn node(mut node: Node) -> Node {
 const PASSWORD: &str = "password";
 
 /// Errors of a Secret name no value: serde would quote it.
-fn secret(json: &str, metadata_only: bool) -> Result<Secret, Undecodable> {
+fn secret(json: &str, detail: Detail) -> Result<Secret, Undecodable> {
     #[derive(Deserialize)]
     struct Partial {
         metadata: ObjectMeta,
     }
-    let read = if metadata_only {
+    let read = if detail == Detail::Metadata {
         typed(json).map(|Partial { metadata }| Secret { metadata, ..Secret::default() })
     } else {
         typed(json)
@@ -163,7 +170,7 @@ mod tests {
         let json = r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"s","namespace":"n","uid":"u",
             "annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{}","service.cilium.io/type":"ClusterIP"},
             "managedFields":[{"manager":"kubectl"}]},"spec":{"selector":{"a":"b"},"ports":[{"port":80}]}}"#;
-        let Object::Service(service) = decode(Watched::Service, false, json).unwrap() else {
+        let Object::Service(service) = decode(Watched::Service, Detail::Translation, json).unwrap() else {
             panic!("a Service")
         };
         assert_eq!(service.spec.annotations.iter().count(), 1);
@@ -176,24 +183,24 @@ mod tests {
             let json = format!(
                 r#"{{"apiVersion":"cilium.io/{version}","kind":"CiliumBGPPeerConfig","metadata":{{"name":"p"}},"spec":{{}}}}"#
             );
-            assert!(decode(Watched::PeerConfig, false, &json).is_ok());
+            assert!(decode(Watched::PeerConfig, Detail::Translation, &json).is_ok());
         }
     }
 
     #[test]
     fn an_error_names_the_field_and_never_a_secret() {
         let json = r#"{"metadata":{"name":"c"},"spec":{"bgpInstances":[{"name":7}]}}"#;
-        let error = decode(Watched::NodeConfig, false, json).unwrap_err();
+        let error = decode(Watched::NodeConfig, Detail::Translation, json).unwrap_err();
         assert_eq!(error.path, "spec.bgpInstances[0].name");
         let json = r#"{"metadata":{"name":"s"},"data":{"password":"*geheim*"}}"#;
-        let error = decode(Watched::Secret, false, json).unwrap_err();
+        let error = decode(Watched::Secret, Detail::Translation, json).unwrap_err();
         assert!(!format!("{error:?}").contains("geheim"), "{error:?}");
     }
 
     #[test]
     fn of_a_secret_only_the_password() {
         let json = r#"{"metadata":{"name":"s"},"data":{"password":"eA==","release":"SDRzSUFBQQ=="}}"#;
-        let Object::Secret(secret) = decode(Watched::Secret, false, json).unwrap() else {
+        let Object::Secret(secret) = decode(Watched::Secret, Detail::Translation, json).unwrap() else {
             panic!("a Secret")
         };
         assert_eq!(secret.0.data.as_ref().unwrap().keys().collect::<Vec<_>>(), ["password"]);
@@ -202,7 +209,7 @@ mod tests {
     #[test]
     fn of_a_secret_only_its_name() {
         let json = r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"s","namespace":"n"}}"#;
-        let object = decode(Watched::Secret, true, json).unwrap();
+        let object = decode(Watched::Secret, Detail::Metadata, json).unwrap();
         assert_eq!(object.name(), "s");
     }
 }

@@ -27,6 +27,6 @@ mod watched;
 pub use address::Address;
 pub use connect::{Cluster, Connect, ConnectError};
 pub use error::ApiError;
-pub use reflection::{Reflection, Scope};
+pub use reflection::{Parts, Reflection, Scope};
 pub use request::{Answer, Preconditions};
 pub use requests::RequestCount;

@@ -31,8 +31,27 @@ pub enum Scope {
         /// Name of the node.
         name: String,
     },
-    /// What the operator needs: all nodes and all BGP configuration, and which Secrets exist.
-    Cluster,
+    /// What the operator needs for these parts of its work.
+    Cluster(Parts),
+}
+
+/// Parts of an operator's work; each needs kinds of its own, and the rights to list and watch them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Node configurations: all nodes and all BGP configuration, and which Secrets exist.
+    pub bgp: bool,
+    /// LB IPAM: Services, with what allocation reads, and pools.
+    pub lb_ipam: bool,
+    /// Node IPAM: Services, nodes, EndpointSlices.
+    pub node_ipam: bool,
+    /// What pools must not cover: nodes, and the ranges of pods and Services.
+    pub cluster_ranges: bool,
+}
+
+impl Scope {
+    pub(super) fn reads_secrets(&self) -> bool {
+        matches!(self, Self::Node { .. } | Self::Cluster(Parts { bgp: true, .. }))
+    }
 }
 
 /// Objects kept up to date, until it is dropped.
@@ -78,9 +97,17 @@ impl Reflection {
     /// Whether every kind that is needed was read. If not, the snapshot may hold less than what an earlier process knew.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        self.all(|watched, standing| {
-            standing == Standing::Listed || (standing == Standing::NotServed && watched.place().optional)
-        })
+        self.all(certain)
+    }
+
+    /// [`is_certain`](Self::is_certain) for these parts alone: what the others lack need not stop them.
+    #[must_use]
+    pub fn is_certain_of(&self, parts: Parts) -> bool {
+        let needed = sources(&Scope::Cluster(parts), Some(""));
+        self.kinds
+            .iter()
+            .filter(|(watched, _)| needed.iter().any(|source| source.watched == *watched))
+            .all(|(watched, account)| certain(*watched, lock(account).standing))
     }
 
     fn all(&self, holds: impl Fn(Watched, Standing) -> bool) -> bool {
@@ -130,6 +157,10 @@ impl Reflection {
     pub fn restarts(&self) -> Vec<(&'static str, u64)> {
         self.kinds.iter().map(|(watched, account)| (watched.place().kind, lock(account).restarts)).collect()
     }
+}
+
+fn certain(watched: Watched, standing: Standing) -> bool {
+    standing == Standing::Listed || (standing == Standing::NotServed && watched.place().optional)
 }
 
 fn lock(account: &Mutex<Account>) -> std::sync::MutexGuard<'_, Account> {

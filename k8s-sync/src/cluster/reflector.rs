@@ -29,7 +29,7 @@ use super::error::{ApiError, StatusBody};
 use super::request::{Call, PAGE};
 use super::store::Store;
 use super::stream::{Event, Lines};
-use super::watched::Source;
+use super::watched::{Detail, Source};
 use crate::object::{NamespacedName, Object, ObjectRef};
 use crate::report::{Finding, Reason, Report};
 
@@ -248,7 +248,7 @@ impl Reflector {
         let query = if selector.is_empty() { query.to_owned() } else { format!("{selector}&{query}") };
         let mut call = Call::new(verb, &self.source.address(self.api_version()), Method::GET, &query);
         call.patience = PATIENCE;
-        if self.source.metadata_only {
+        if self.source.detail == Detail::Metadata {
             let list = if verb == "list" { "List" } else { "" };
             let kind = format!("application/json;as=PartialObjectMetadata{list};g=meta.k8s.io;v=v1");
             call.headers.push((header::ACCEPT, kind));
@@ -271,7 +271,7 @@ impl Reflector {
             objects.extend(known);
             return Ok(());
         }
-        match decode(watched, self.source.metadata_only, json.get()) {
+        match decode(watched, self.source.detail, json.get()) {
             Ok(object) => objects.push(object),
             Err(wrong) => {
                 objects.extend(known);
@@ -315,7 +315,7 @@ impl Reflector {
         if type_ == "DELETED" {
             self.store.remove(watched, &key, service.as_ref());
         } else {
-            match decode(watched, self.source.metadata_only, json.get()) {
+            match decode(watched, self.source.detail, json.get()) {
                 Ok(object) => self.store.apply(watched, &key, object, type_ == "MODIFIED"),
                 Err(error) => wrong = Some(self.undecodable(&key, error.path, error.error)),
             }

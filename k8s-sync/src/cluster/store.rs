@@ -71,6 +71,7 @@ impl Store {
                 Object::CiliumBGPNodeConfigOverride(Arc::clone(snapshot.overrides.get(name)?))
             }
             Watched::PodIPPool => Object::CiliumPodIPPool(Arc::clone(snapshot.pod_ip_pools.get(name)?)),
+            Watched::LbPool => Object::CiliumLoadBalancerIPPool(Arc::clone(snapshot.lb_pools.get(name)?)),
             Watched::NodeConfig => Object::CiliumBGPNodeConfig(Arc::clone(snapshot.node_configs.get(name)?)),
         })
     }
@@ -108,6 +109,7 @@ impl Store {
             Watched::Advertisement => drop(Arc::make_mut(&mut snapshot.advertisements).remove(name)),
             Watched::Override => drop(Arc::make_mut(&mut snapshot.overrides).remove(name)),
             Watched::PodIPPool => drop(Arc::make_mut(&mut snapshot.pod_ip_pools).remove(name)),
+            Watched::LbPool => drop(Arc::make_mut(&mut snapshot.lb_pools).remove(name)),
             Watched::NodeConfig => drop(Arc::make_mut(&mut snapshot.node_configs).remove(name)),
         }
         self.wake();
@@ -129,6 +131,7 @@ impl Store {
             Watched::Advertisement => snapshot.advertisements = fresh.advertisements,
             Watched::Override => snapshot.overrides = fresh.overrides,
             Watched::PodIPPool => snapshot.pod_ip_pools = fresh.pod_ip_pools,
+            Watched::LbPool => snapshot.lb_pools = fresh.lb_pools,
             Watched::NodeConfig => snapshot.node_configs = fresh.node_configs,
         }
         drop(guard);
@@ -149,6 +152,7 @@ impl Store {
             Watched::Advertisement => snapshot.advertisements.len(),
             Watched::Override => snapshot.overrides.len(),
             Watched::PodIPPool => snapshot.pod_ip_pools.len(),
+            Watched::LbPool => snapshot.lb_pools.len(),
             Watched::NodeConfig => snapshot.node_configs.len(),
         }
     }
@@ -191,7 +195,7 @@ fn is_same(before: &Object, now: &Object) -> bool {
     match (before, now) {
         (Object::Node(a), Object::Node(b)) => a.spec == b.spec && a.status == b.status,
         (Object::CiliumNode(a), Object::CiliumNode(b)) => a.spec == b.spec,
-        (Object::Service(a), Object::Service(b)) => a.spec == b.spec,
+        (Object::Service(a), Object::Service(b)) => a.says_the_same(b),
         (Object::EndpointSlice(a), Object::EndpointSlice(b)) => a.spec == b.spec,
         (Object::Secret(a), Object::Secret(b)) => a.0.data == b.0.data && a.0.type_ == b.0.type_,
         (Object::CiliumBGPClusterConfig(a), Object::CiliumBGPClusterConfig(b)) => {
@@ -202,6 +206,9 @@ fn is_same(before: &Object, now: &Object) -> bool {
         }
         (Object::CiliumBGPAdvertisement(a), Object::CiliumBGPAdvertisement(b)) => a.spec == b.spec,
         (Object::CiliumPodIPPool(a), Object::CiliumPodIPPool(b)) => a.spec == b.spec,
+        (Object::CiliumLoadBalancerIPPool(a), Object::CiliumLoadBalancerIPPool(b)) => {
+            a.spec == b.spec && a.status == b.status
+        }
         (Object::CiliumBGPNodeConfigOverride(a), Object::CiliumBGPNodeConfigOverride(b)) => a.spec == b.spec,
         (Object::CiliumBGPNodeConfig(a), Object::CiliumBGPNodeConfig(b)) => {
             a.spec == b.spec && a.status == b.status

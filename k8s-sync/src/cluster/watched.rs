@@ -3,7 +3,7 @@
 //! A new kind is one row in [`Watched::place`] and one arm wherever the compiler then complains.
 
 use super::address::{Address, encode};
-use super::reflection::Scope;
+use super::reflection::{Parts, Scope};
 
 /// A kind that can be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +19,7 @@ pub(super) enum Watched {
     Override,
     NodeConfig,
     PodIPPool,
+    LbPool,
 }
 
 /// Where the API has a kind.
@@ -57,6 +58,8 @@ impl Watched {
             }
             Self::NodeConfig => row("CiliumBGPNodeConfig", CILIUM, BOTH, "ciliumbgpnodeconfigs", false),
             Self::PodIPPool => row("CiliumPodIPPool", CILIUM, &["v2alpha1", "v2"], "ciliumpodippools", true),
+            // Without the kind there is no pool, and without a pool nothing is allocated.
+            Self::LbPool => row("CiliumLoadBalancerIPPool", CILIUM, BOTH, "ciliumloadbalancerippools", true),
         }
     }
 }
@@ -68,13 +71,23 @@ pub(super) struct Source {
     pub(super) namespace: Option<String>,
     /// A selector as it stands in the query.
     pub(super) selector: String,
-    /// Names and labels only: what the objects hold is none of our business.
-    pub(super) metadata_only: bool,
+    pub(super) detail: Detail,
+}
+
+/// How much is kept of each object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// Names and labels: what the objects hold is none of our business, and not even sent.
+    Metadata,
+    /// What translation reads.
+    Translation,
+    /// Of Services also what allocation of their addresses reads.
+    Allocation,
 }
 
 impl Source {
     fn all(watched: Watched) -> Self {
-        Self { watched, namespace: None, selector: String::new(), metadata_only: false }
+        Self { watched, namespace: None, selector: String::new(), detail: Detail::Translation }
     }
 
     fn named(watched: Watched, name: &str) -> Self {
@@ -93,6 +106,9 @@ impl Source {
     }
 }
 
+/// Slices of headless Services are never looked at, and often the greater part.
+const NOT_HEADLESS: &str = "labelSelector=%21service.kubernetes.io%2Fheadless";
+
 /// What a process of this scope follows.
 pub(super) fn sources(scope: &Scope, secrets_namespace: Option<&str>) -> Vec<Source> {
     let mut sources = match scope {
@@ -101,28 +117,38 @@ pub(super) fn sources(scope: &Scope, secrets_namespace: Option<&str>) -> Vec<Sou
             Source::named(Watched::CiliumNode, name),
             Source::named(Watched::NodeConfig, name),
             Source::all(Watched::Service),
-            // Slices of headless Services are never looked at, and often the greater part.
-            Source {
-                selector: "labelSelector=%21service.kubernetes.io%2Fheadless".to_owned(),
-                ..Source::all(Watched::EndpointSlice)
-            },
+            Source { selector: NOT_HEADLESS.to_owned(), ..Source::all(Watched::EndpointSlice) },
             Source::all(Watched::PeerConfig),
             Source::all(Watched::Advertisement),
             Source::all(Watched::PodIPPool),
         ],
-        Scope::Cluster => vec![
-            Source::all(Watched::Node),
-            Source::all(Watched::CiliumNode),
-            Source::all(Watched::ClusterConfig),
-            Source::all(Watched::Override),
-            Source::all(Watched::NodeConfig),
-            Source::all(Watched::PeerConfig),
-        ],
+        Scope::Cluster(parts) => parts.sources(),
     };
-    if let Some(namespace) = secrets_namespace {
-        let secrets = Source::all(Watched::Secret);
-        let metadata_only = *scope == Scope::Cluster;
-        sources.push(Source { namespace: Some(namespace.to_owned()), metadata_only, ..secrets });
+    if let Some(namespace) = secrets_namespace.filter(|_| scope.reads_secrets()) {
+        let detail = if matches!(scope, Scope::Node { .. }) { Detail::Translation } else { Detail::Metadata };
+        let namespace = Some(namespace.to_owned());
+        sources.push(Source { namespace, detail, ..Source::all(Watched::Secret) });
     }
     sources
+}
+
+impl Parts {
+    fn sources(self) -> Vec<Source> {
+        let Self { bgp, lb_ipam, node_ipam, cluster_ranges } = self;
+        let allocates = lb_ipam || node_ipam;
+        [
+            (Source::all(Watched::Node), bgp || node_ipam || cluster_ranges),
+            (Source::all(Watched::CiliumNode), bgp || cluster_ranges),
+            (Source::all(Watched::ClusterConfig), bgp),
+            (Source::all(Watched::Override), bgp),
+            (Source::all(Watched::NodeConfig), bgp),
+            (Source::all(Watched::PeerConfig), bgp),
+            (Source { detail: Detail::Allocation, ..Source::all(Watched::Service) }, allocates),
+            (Source::all(Watched::LbPool), lb_ipam),
+            (Source { selector: NOT_HEADLESS.to_owned(), ..Source::all(Watched::EndpointSlice) }, node_ipam),
+        ]
+        .into_iter()
+        .filter_map(|(source, wanted)| wanted.then_some(source))
+        .collect()
+    }
 }

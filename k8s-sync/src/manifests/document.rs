@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::kind::{self, Kind, Lookup};
 use super::schema::Remark;
 use super::yaml::{Node, SyntaxError, Value};
-use crate::object::{DEFAULT_NAMESPACE, Object, ObjectRef, SecretObject};
+use crate::object::{self, DEFAULT_NAMESPACE, Object, ObjectRef, SecretObject};
 use crate::report::{Reason, Severity};
 
 /// What became of one document.
@@ -275,7 +275,9 @@ fn decode(node: &Node, kind: Kind) -> Result<Object, (String, String)> {
     let json = node.to_json();
     Ok(match kind {
         Kind::Node => Object::Node(typed(json)?),
-        Kind::Service => Object::Service(Arc::new(unshared(typed::<Service>(json)?).into())),
+        Kind::Service => {
+            Object::Service(Arc::new(object::Service::with_ipam(unshared(typed::<Service>(json)?))))
+        }
         Kind::EndpointSlice => {
             Object::EndpointSlice(Arc::new(unshared(typed::<EndpointSlice>(json)?).into()))
         }
@@ -288,6 +290,7 @@ fn decode(node: &Node, kind: Kind) -> Result<Object, (String, String)> {
             CustomKind::CiliumBGPNodeConfig => Object::CiliumBGPNodeConfig(typed(json)?),
             CustomKind::CiliumNode => Object::CiliumNode(typed(json)?),
             CustomKind::CiliumPodIPPool => Object::CiliumPodIPPool(typed(json)?),
+            CustomKind::CiliumLoadBalancerIPPool => Object::CiliumLoadBalancerIPPool(typed(json)?),
         },
     })
 }

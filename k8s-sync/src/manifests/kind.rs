@@ -51,6 +51,7 @@ impl Kind {
                 CustomKind::CiliumBGPNodeConfig => "CiliumBGPNodeConfig",
                 CustomKind::CiliumNode => "CiliumNode",
                 CustomKind::CiliumPodIPPool => "CiliumPodIPPool",
+                CustomKind::CiliumLoadBalancerIPPool => "CiliumLoadBalancerIPPool",
             },
         }
     }
@@ -129,10 +130,6 @@ fn lookup_cilium(version: &str, kind: &str) -> Lookup {
             "no Cilium has it; write a CiliumBGPClusterConfig with the localASN and the peers, and a \
              CiliumBGPPeerConfig with authSecretRef and families, all cilium.io/v2",
         )),
-        "CiliumLoadBalancerIPPool" => Lookup::Skipped(Reason::KindNotRead {
-            kind: full,
-            instead: "until LB IPAM is there, write the address into status.loadBalancer.ingress of the Service",
-        }),
         "CiliumEgressGatewayPolicy" if version != "v2" => Lookup::Skipped(unknown(
             full,
             "write apiVersion: cilium.io/v2, and spec.destinationCIDRs, which it requires",

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1 as api;
 use super::NamespacedName;
 
 /// A Service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Service {
     /// Namespace and name.
     pub name: Arc<NamespacedName>,
@@ -19,6 +19,23 @@ pub struct Service {
     pub resource_version: Box<str>,
     /// What it says.
     pub spec: ServiceSpec,
+    /// What the allocator of addresses reads, where somebody asked for it, of a Service that can concern the allocator.
+    pub ipam: Option<Arc<lbipam::Service>>,
+}
+
+impl Service {
+    /// Whether it is the same as another version but for the number of the version.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let ipam = match (&self.ipam, &other.ipam) {
+            (Some(a), Some(b)) => {
+                let a = lbipam::Service { resource_version: b.resource_version.clone(), ..(**a).clone() };
+                a == **b
+            }
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        ipam && self.spec == other.spec
+    }
 }
 
 /// What a Service says.
@@ -104,6 +121,7 @@ impl From<api::Service> for Service {
     fn from(service: api::Service) -> Self {
         let metadata = service.metadata;
         let name = Arc::new(NamespacedName::of(&metadata));
+        let ipam = None;
         let annotations = metadata.annotations.unwrap_or_default().into_iter();
         let annotations =
             annotations.filter(|(key, _)| ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)));
@@ -134,6 +152,7 @@ impl From<api::Service> for Service {
                     .collect(),
                 ingress: status.ingress.into_iter().flatten().map(Ingress::from).collect(),
             },
+            ipam,
         }
     }
 }

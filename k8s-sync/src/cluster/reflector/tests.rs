@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::cluster::Connect;
+use crate::cluster::Parts;
 use crate::cluster::Scope;
 use crate::cluster::watched::{Watched, sources};
 
@@ -85,7 +86,7 @@ impl Stage {
         let cluster = Cluster::connect(&connect).await.unwrap();
         let asked = Arc::default();
         let (store, account) = (Arc::new(Store::new()), Arc::default());
-        let all = sources(&Scope::Cluster, None);
+        let all = sources(&Scope::Cluster(Parts { bgp: true, ..Parts::default() }), None);
         let source = all.into_iter().find(|source| source.watched == Watched::PeerConfig).unwrap();
         let tasks = vec![
             tokio::spawn(serve(listener, script, Arc::clone(&asked))),

@@ -51,7 +51,7 @@ impl Stage {
         let lab = Lab::new("bench-kube")?;
         let cluster = ControlPlane::in_lab(&lab, &[])?;
         let root = run::root();
-        for kind in ["ciliumnodes.yaml", "ciliumpodippools.yaml", "ciliumloadbalancerippools.yaml"] {
+        for kind in ["ciliumnodes.yaml", "ciliumpodippools.yaml"] {
             cluster.install_crds(&root.join("k8s-sync/crds/tests/data").join(kind))?;
         }
         cluster.install_crds(&root.join("deploy/crds"))?;
