@@ -15,6 +15,7 @@ mod backoff;
 mod connect;
 mod decode;
 mod error;
+mod once;
 mod pulse;
 mod reflection;
 mod reflector;

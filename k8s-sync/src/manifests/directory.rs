@@ -346,7 +346,7 @@ fn hash(text: &[u8]) -> u64 {
     hasher.finish()
 }
 
-fn findings_of(path: &Path, before: u64, document: &Document) -> Vec<Finding> {
+pub(super) fn findings_of(path: &Path, before: u64, document: &Document) -> Vec<Finding> {
     document
         .remarks
         .iter()

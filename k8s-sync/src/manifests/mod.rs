@@ -8,6 +8,8 @@ mod directory;
 mod document;
 mod kind;
 mod schema;
+mod text;
 mod yaml;
 
 pub use directory::{Directory, FileStatus};
+pub use text::read_text;
