@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Secret};
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rutter_crds::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
@@ -98,6 +99,7 @@ pub enum Object {
     Service(Arc<Service>),
     EndpointSlice(Arc<EndpointSlice>),
     Secret(SecretObject),
+    ServiceCIDR(Arc<ServiceCIDR>),
     CiliumBGPClusterConfig(Arc<CiliumBGPClusterConfig>),
     CiliumBGPPeerConfig(Arc<CiliumBGPPeerConfig>),
     CiliumBGPAdvertisement(Arc<CiliumBGPAdvertisement>),
@@ -139,6 +141,7 @@ impl Object {
             Self::Service(_) | Self::EndpointSlice(_) => return None,
             Self::Node(object) => &object.metadata,
             Self::Secret(object) => &object.0.metadata,
+            Self::ServiceCIDR(object) => &object.metadata,
             Self::CiliumBGPClusterConfig(object) => &object.metadata,
             Self::CiliumBGPPeerConfig(object) => &object.metadata,
             Self::CiliumBGPAdvertisement(object) => &object.metadata,

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use rutter_crds::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
     CiliumBGPPeerConfig, CiliumLoadBalancerIPPool, CiliumNode, CiliumPodIPPool,
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub services: Arc<BTreeMap<Arc<NamespacedName>, Arc<Service>>>,
     /// EndpointSlices by the Service they belong to; those that belong to none are not kept.
     pub endpoint_slices: Arc<BTreeMap<NamespacedName, Vec<Arc<EndpointSlice>>>>,
+    /// Ranges of cluster IPs by name.
+    pub service_cidrs: Arc<BTreeMap<String, Arc<ServiceCIDR>>>,
     /// Secrets.
     pub secrets: Arc<BTreeMap<NamespacedName, SecretObject>>,
     /// Cluster configurations by name.
@@ -79,6 +82,9 @@ impl Snapshot {
             Object::EndpointSlice(slice) => self.insert_slice(slice),
             Object::Secret(secret) => {
                 Arc::make_mut(&mut self.secrets).insert(NamespacedName::of(&secret.0.metadata), secret);
+            }
+            Object::ServiceCIDR(range) => {
+                Arc::make_mut(&mut self.service_cidrs).insert(name, range);
             }
             Object::CiliumBGPClusterConfig(config) => {
                 Arc::make_mut(&mut self.cluster_configs).insert(name, config);

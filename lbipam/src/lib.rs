@@ -12,10 +12,12 @@
 #![deny(missing_docs)]
 
 mod applied;
+pub mod cluster_range;
 pub mod plan;
 pub mod service;
 pub mod settings;
 
+pub use cluster_range::{ClusterRange, RangeUse};
 pub use plan::{Cause, ConditionChange, Plan, PoolChange, Reason, ServiceChange, Verdict};
 pub use service::{Family, Service, ServiceKey};
 pub use settings::{DefaultIpam, Settings};

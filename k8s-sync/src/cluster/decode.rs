@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use rutter_crds::CiliumBGPNodeConfig;
@@ -78,6 +79,12 @@ pub(super) fn decode(watched: Watched, detail: Detail, json: &str) -> Result<Obj
         }
         Watched::EndpointSlice => Object::EndpointSlice(Arc::new(typed::<EndpointSlice>(json)?.into())),
         Watched::Secret => Object::Secret(SecretObject(Arc::new(secret(json, detail)?))),
+        Watched::ServiceCIDR => {
+            let mut range: ServiceCIDR = typed(json)?;
+            trim(&mut range.metadata);
+            range.status = None;
+            Object::ServiceCIDR(Arc::new(range))
+        }
         Watched::CiliumNode => Object::CiliumNode(custom(json)?),
         Watched::ClusterConfig => Object::CiliumBGPClusterConfig(custom(json)?),
         Watched::PeerConfig => Object::CiliumBGPPeerConfig(custom(json)?),

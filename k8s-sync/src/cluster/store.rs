@@ -60,6 +60,7 @@ impl Store {
                 Object::EndpointSlice(Arc::clone(&slices[found]))
             }
             Watched::Secret => Object::Secret(snapshot.secrets.get(key)?.clone()),
+            Watched::ServiceCIDR => Object::ServiceCIDR(Arc::clone(snapshot.service_cidrs.get(name)?)),
             Watched::ClusterConfig => {
                 Object::CiliumBGPClusterConfig(Arc::clone(snapshot.cluster_configs.get(name)?))
             }
@@ -104,6 +105,7 @@ impl Store {
             Watched::Service => drop(Arc::make_mut(&mut snapshot.services).remove(key)),
             Watched::EndpointSlice => remove_slice(snapshot, key, service),
             Watched::Secret => drop(Arc::make_mut(&mut snapshot.secrets).remove(key)),
+            Watched::ServiceCIDR => drop(Arc::make_mut(&mut snapshot.service_cidrs).remove(name)),
             Watched::ClusterConfig => drop(Arc::make_mut(&mut snapshot.cluster_configs).remove(name)),
             Watched::PeerConfig => drop(Arc::make_mut(&mut snapshot.peer_configs).remove(name)),
             Watched::Advertisement => drop(Arc::make_mut(&mut snapshot.advertisements).remove(name)),
@@ -126,6 +128,7 @@ impl Store {
             Watched::Service => snapshot.services = fresh.services,
             Watched::EndpointSlice => snapshot.endpoint_slices = fresh.endpoint_slices,
             Watched::Secret => snapshot.secrets = fresh.secrets,
+            Watched::ServiceCIDR => snapshot.service_cidrs = fresh.service_cidrs,
             Watched::ClusterConfig => snapshot.cluster_configs = fresh.cluster_configs,
             Watched::PeerConfig => snapshot.peer_configs = fresh.peer_configs,
             Watched::Advertisement => snapshot.advertisements = fresh.advertisements,
@@ -147,6 +150,7 @@ impl Store {
             Watched::Service => snapshot.services.len(),
             Watched::EndpointSlice => snapshot.endpoint_slices.values().map(Vec::len).sum(),
             Watched::Secret => snapshot.secrets.len(),
+            Watched::ServiceCIDR => snapshot.service_cidrs.len(),
             Watched::ClusterConfig => snapshot.cluster_configs.len(),
             Watched::PeerConfig => snapshot.peer_configs.len(),
             Watched::Advertisement => snapshot.advertisements.len(),
@@ -197,6 +201,7 @@ fn is_same(before: &Object, now: &Object) -> bool {
         (Object::CiliumNode(a), Object::CiliumNode(b)) => a.spec == b.spec,
         (Object::Service(a), Object::Service(b)) => a.says_the_same(b),
         (Object::EndpointSlice(a), Object::EndpointSlice(b)) => a.spec == b.spec,
+        (Object::ServiceCIDR(a), Object::ServiceCIDR(b)) => a.spec == b.spec,
         (Object::Secret(a), Object::Secret(b)) => a.0.data == b.0.data && a.0.type_ == b.0.type_,
         (Object::CiliumBGPClusterConfig(a), Object::CiliumBGPClusterConfig(b)) => {
             a.spec == b.spec && a.status == b.status

@@ -13,6 +13,7 @@ pub(super) enum Watched {
     Service,
     EndpointSlice,
     Secret,
+    ServiceCIDR,
     ClusterConfig,
     PeerConfig,
     Advertisement,
@@ -46,6 +47,8 @@ impl Watched {
             Self::Service => row("Service", "", &["v1"], "services", false),
             Self::EndpointSlice => row("EndpointSlice", "discovery.k8s.io", &["v1"], "endpointslices", false),
             Self::Secret => row("Secret", "", &["v1"], "secrets", false),
+            // Servers before 1.33 have no such kind, and know the ranges by flag only.
+            Self::ServiceCIDR => row("ServiceCIDR", "networking.k8s.io", &["v1"], "servicecidrs", true),
             Self::ClusterConfig => {
                 row("CiliumBGPClusterConfig", CILIUM, BOTH, "ciliumbgpclusterconfigs", false)
             }
@@ -143,6 +146,7 @@ impl Parts {
             (Source::all(Watched::Override), bgp),
             (Source::all(Watched::NodeConfig), bgp),
             (Source::all(Watched::PeerConfig), bgp),
+            (Source::all(Watched::ServiceCIDR), cluster_ranges),
             (Source { detail: Detail::Allocation, ..Source::all(Watched::Service) }, allocates),
             (Source::all(Watched::LbPool), lb_ipam),
             (Source { selector: NOT_HEADLESS.to_owned(), ..Source::all(Watched::EndpointSlice) }, node_ipam),

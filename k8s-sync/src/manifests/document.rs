@@ -281,6 +281,7 @@ fn decode(node: &Node, kind: Kind) -> Result<Object, (String, String)> {
         Kind::EndpointSlice => {
             Object::EndpointSlice(Arc::new(unshared(typed::<EndpointSlice>(json)?).into()))
         }
+        Kind::ServiceCIDR => Object::ServiceCIDR(typed(json)?),
         Kind::Secret => Object::Secret(decode_secret(json)?),
         Kind::Custom(custom, _) => match custom {
             CustomKind::CiliumBGPClusterConfig => Object::CiliumBGPClusterConfig(typed(json)?),

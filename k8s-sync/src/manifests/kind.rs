@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use k8s_openapi::api::core::v1::{Node, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rutter_crds::schema::{GROUP, Kind as CustomKind, Version};
 use schemars::JsonSchema;
@@ -22,6 +23,7 @@ pub(crate) enum Kind {
     Service,
     EndpointSlice,
     Secret,
+    ServiceCIDR,
     Custom(CustomKind, Version),
 }
 
@@ -43,6 +45,7 @@ impl Kind {
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",
+            Self::ServiceCIDR => "ServiceCIDR",
             Self::Custom(kind, _) => match kind {
                 CustomKind::CiliumBGPClusterConfig => "CiliumBGPClusterConfig",
                 CustomKind::CiliumBGPPeerConfig => "CiliumBGPPeerConfig",
@@ -76,6 +79,8 @@ pub(crate) fn lookup(api_version: &str, kind: &str) -> Lookup {
         ("v1", "List" | "NodeList" | "ServiceList" | "SecretList") => return Lookup::List,
         ("discovery.k8s.io/v1", "EndpointSlice") => return Lookup::Used(Kind::EndpointSlice),
         ("discovery.k8s.io/v1", "EndpointSliceList") => return Lookup::List,
+        ("networking.k8s.io/v1", "ServiceCIDR") => return Lookup::Used(Kind::ServiceCIDR),
+        ("networking.k8s.io/v1", "ServiceCIDRList") => return Lookup::List,
         _ => {}
     }
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
@@ -169,6 +174,7 @@ static SCHEMAS: LazyLock<Vec<(Kind, Schema)>> = LazyLock::new(|| {
         (Kind::Node, built_in::<Node>()),
         (Kind::Service, built_in::<Service>()),
         (Kind::Secret, built_in::<Secret>()),
+        (Kind::ServiceCIDR, built_in::<ServiceCIDR>()),
     ];
     let mut slice = built_in::<EndpointSlice>();
     // The server prints an empty list here as null.
@@ -228,7 +234,7 @@ mod tests {
 
     #[test]
     fn every_used_kind_has_a_schema() {
-        for kind in [Kind::Node, Kind::Service, Kind::Secret, Kind::EndpointSlice] {
+        for kind in [Kind::Node, Kind::Service, Kind::Secret, Kind::EndpointSlice, Kind::ServiceCIDR] {
             let _ = kind.schema();
         }
     }
