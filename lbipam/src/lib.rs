@@ -11,13 +11,26 @@
 
 #![deny(missing_docs)]
 
+pub mod annotation;
 mod applied;
+pub mod block;
 pub mod cluster_range;
+pub mod conflict;
+pub mod counts;
 pub mod plan;
+pub mod pool;
+pub mod range;
+pub mod selector;
 pub mod service;
 pub mod settings;
+pub mod status;
 
+pub use block::{BadBlock, Block};
 pub use cluster_range::{ClusterRange, RangeUse};
+pub use conflict::Conflict;
+pub use counts::{Counts, Tally};
 pub use plan::{Cause, ConditionChange, Plan, PoolChange, Reason, ServiceChange, Verdict};
+pub use pool::Pool;
+pub use range::Range;
 pub use service::{Family, Service, ServiceKey};
 pub use settings::{DefaultIpam, Settings};

@@ -26,5 +26,8 @@ pub use bgp_peer_config::{CiliumBGPPeerConfig, CiliumBGPPeerConfigSpec};
 pub use cilium_node::{CiliumNode, CiliumNodeSpec};
 pub use condition::{Condition, ConditionStatus};
 pub use label_selector::{LabelSelector, LabelSelectorRequirement, SelectorOperator, SelectorProblem};
-pub use load_balancer_ip_pool::{CiliumLoadBalancerIPPool, CiliumLoadBalancerIPPoolSpec};
+pub use load_balancer_ip_pool::{
+    AllowFirstLastIPs, CiliumLoadBalancerIPPool, CiliumLoadBalancerIPPoolIPBlock,
+    CiliumLoadBalancerIPPoolSpec, CiliumLoadBalancerIPPoolStatus,
+};
 pub use pod_ip_pool::{CiliumPodIPPool, CiliumPodIPPoolSpec};

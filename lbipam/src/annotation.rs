@@ -1,0 +1,190 @@
+//! What a pool says in annotations: what Cilium's schema has no field for.
+//!
+//! Invariant: an annotation that is not understood touches nothing but itself, is named in a condition, and is read as
+//! whatever gives out less: an address that was not given can be given later, the reverse hurts somebody.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::selector::shortened;
+
+/// Order among the pools: a lower number comes first, pools without it come last.
+pub const PRIORITY: &str = "rutter.dev/priority";
+/// `"false"`: only for Services that ask for an address of the pool, or for the pool.
+pub const AUTO_ASSIGN: &str = "rutter.dev/auto-assign";
+/// `"true"`: edits that would move addresses in use wait for confirmation.
+pub const SAFE_SHRINK: &str = "rutter.dev/safe-shrink";
+/// The `metadata.generation` whose edit may move addresses.
+pub const CONFIRM_EDIT: &str = "rutter.dev/confirm-edit";
+/// Written by us on pools with safe shrink: the last spec that took effect as a whole, as JSON.
+pub const ACCEPTED_SPEC: &str = "rutter.dev/accepted-spec";
+/// `"true"`: gives nothing that nodes, pods or other Services have.
+pub const REFUSE_CLUSTER_RANGES: &str = "rutter.dev/refuse-cluster-ranges";
+/// Below how many days to exhaustion the pool warns; `"0"`: never.
+pub const FORECAST_DAYS: &str = "rutter.dev/forecast-days";
+/// On a Service: names of pools, separated by commas, that it is to get its addresses from.
+pub const SERVICE_POOL: &str = "rutter.dev/pool";
+
+/// The annotations of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolAnnotations {
+    /// Order among the pools; absent: after all that have one.
+    pub priority: Option<i64>,
+    /// Whether Services that do not ask for it are kept out.
+    pub on_request_only: bool,
+    /// Whether edits wait; absent: as the operator's settings say.
+    pub safe_shrink: Option<bool>,
+    /// The generation that is confirmed.
+    pub confirmed: Option<i64>,
+    /// The accepted spec, as written.
+    pub accepted_spec: Option<Box<str>>,
+    /// Whether ranges of the cluster are refused; absent: as the operator's settings say.
+    pub refuse_cluster_ranges: Option<bool>,
+    /// Days; absent: as the operator's settings say; 0: never.
+    pub forecast_days: Option<u32>,
+    /// What was not understood.
+    pub bad: Vec<BadAnnotation>,
+}
+
+/// An annotation that is not understood. The text says how it is read until it is.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BadAnnotation {
+    /// Not `"true"` or `"false"`.
+    #[error("{key} is {value:?}: write \"true\" or \"false\"; until then it counts as {read_as:?}")]
+    NotABoolean {
+        /// The annotation.
+        key: &'static str,
+        /// As written, shortened.
+        value: Box<str>,
+        /// What it counts as.
+        read_as: bool,
+    },
+    /// No whole number, or none of the size that is meant.
+    #[error("{key} is {value:?}: write a whole number{range}; until then it counts as absent")]
+    NotANumber {
+        /// The annotation.
+        key: &'static str,
+        /// As written, shortened.
+        value: Box<str>,
+        /// Which numbers, if not all.
+        range: &'static str,
+    },
+}
+
+impl PoolAnnotations {
+    /// From `metadata.annotations`.
+    #[must_use]
+    pub fn parse(annotations: Option<&BTreeMap<String, String>>) -> Self {
+        let mut parsed = Self::default();
+        let Some(annotations) = annotations else { return parsed };
+        let text = |key: &str| annotations.get(key).map(String::as_str);
+        let bad = &mut parsed.bad;
+        parsed.priority = whole(PRIORITY, text(PRIORITY), "", bad);
+        parsed.on_request_only = boolean(AUTO_ASSIGN, text(AUTO_ASSIGN), false, bad) == Some(false);
+        parsed.safe_shrink = boolean(SAFE_SHRINK, text(SAFE_SHRINK), true, bad);
+        parsed.confirmed = whole(CONFIRM_EDIT, text(CONFIRM_EDIT), ", the generation of the edit", bad);
+        parsed.accepted_spec = text(ACCEPTED_SPEC).map(Into::into);
+        parsed.refuse_cluster_ranges = boolean(REFUSE_CLUSTER_RANGES, text(REFUSE_CLUSTER_RANGES), true, bad);
+        parsed.forecast_days =
+            whole(FORECAST_DAYS, text(FORECAST_DAYS), " of days from 0 (never) to 4294967295", bad);
+        parsed
+    }
+}
+
+fn boolean(
+    key: &'static str,
+    text: Option<&str>,
+    read_as: bool,
+    bad: &mut Vec<BadAnnotation>,
+) -> Option<bool> {
+    match text?.trim() {
+        "true" => Some(true),
+        "false" => Some(false),
+        value => {
+            bad.push(BadAnnotation::NotABoolean { key, value: shortened(value), read_as });
+            Some(read_as)
+        }
+    }
+}
+
+fn whole<N: std::str::FromStr>(
+    key: &'static str,
+    text: Option<&str>,
+    range: &'static str,
+    bad: &mut Vec<BadAnnotation>,
+) -> Option<N> {
+    let value = text?.trim();
+    let number = value.parse().ok();
+    if number.is_none() {
+        bad.push(BadAnnotation::NotANumber { key, value: shortened(value), range });
+    }
+    number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(annotations: &[(&str, &str)]) -> PoolAnnotations {
+        let annotations =
+            annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        PoolAnnotations::parse(Some(&annotations))
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(PoolAnnotations::parse(None), PoolAnnotations::default());
+        let parsed = parse(&[
+            (PRIORITY, "-5"),
+            (AUTO_ASSIGN, "false"),
+            (SAFE_SHRINK, "true"),
+            (CONFIRM_EDIT, "12"),
+            (REFUSE_CLUSTER_RANGES, " false "),
+            (FORECAST_DAYS, "14"),
+            ("example.com/other", "x"),
+        ]);
+        assert_eq!(
+            parsed,
+            PoolAnnotations {
+                priority: Some(-5),
+                on_request_only: true,
+                safe_shrink: Some(true),
+                confirmed: Some(12),
+                accepted_spec: None,
+                refuse_cluster_ranges: Some(false),
+                forecast_days: Some(14),
+                bad: Vec::new(),
+            }
+        );
+        assert!(!parse(&[(AUTO_ASSIGN, "true")]).on_request_only);
+    }
+
+    #[test]
+    fn what_is_not_understood_gives_out_less_and_says_so() {
+        let parsed = parse(&[
+            (PRIORITY, "high"),
+            (AUTO_ASSIGN, "no"),
+            (SAFE_SHRINK, "yes"),
+            (REFUSE_CLUSTER_RANGES, ""),
+            (FORECAST_DAYS, "-1"),
+        ]);
+        assert_eq!((parsed.priority, parsed.forecast_days), (None, None));
+        assert_eq!(
+            (parsed.on_request_only, parsed.safe_shrink, parsed.refuse_cluster_ranges),
+            (true, Some(true), Some(true))
+        );
+        let texts: Vec<String> = parsed.bad.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "rutter.dev/priority is \"high\": write a whole number; until then it counts as absent",
+                "rutter.dev/auto-assign is \"no\": write \"true\" or \"false\"; until then it counts as false",
+                "rutter.dev/safe-shrink is \"yes\": write \"true\" or \"false\"; until then it counts as true",
+                "rutter.dev/refuse-cluster-ranges is \"\": write \"true\" or \"false\"; until then it counts as true",
+                "rutter.dev/forecast-days is \"-1\": write a whole number of days from 0 (never) to 4294967295; until \
+                 then it counts as absent",
+            ]
+        );
+    }
+}
