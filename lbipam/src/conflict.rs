@@ -84,13 +84,14 @@ mod tests {
 
     use super::*;
     use crate::pool::tests::{object, pool};
+    use crate::settings::Settings;
 
     fn aged(name: &str, second: i64, blocks: &[&str]) -> Pool {
         let mut object = object(name, blocks);
         let created = jiff::Timestamp::from_second(second).unwrap();
         object.metadata.creation_timestamp =
             Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(created));
-        Pool::parse(Arc::new(object))
+        Pool::parse(Arc::new(object), &Settings::default())
     }
 
     fn losers(pools: &[Pool]) -> Vec<String> {
@@ -159,7 +160,13 @@ mod tests {
     fn bad_blocks_and_selectors_play_no_part() {
         let mut disabled = object("b", &["10.0.0.0/24"]);
         disabled.spec.disabled = true;
-        assert_eq!(losers(&[pool("a", &["x", "10.0.0.0/24"]), Pool::parse(Arc::new(disabled))]), ["b"]);
+        assert_eq!(
+            losers(&[
+                pool("a", &["x", "10.0.0.0/24"]),
+                Pool::parse(Arc::new(disabled), &Settings::default())
+            ]),
+            ["b"]
+        );
         assert!(losers(&[pool("a", &["x"]), pool("b", &["x"])]).is_empty());
     }
 

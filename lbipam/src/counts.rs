@@ -99,11 +99,12 @@ mod tests {
 
     use super::*;
     use crate::pool::tests::object;
+    use crate::settings::Settings;
 
     fn pool(allow: AllowFirstLastIPs, blocks: &[&str]) -> Pool {
         let mut object = object("p", blocks);
         object.spec.allow_first_last_ips = Some(allow);
-        Pool::parse(Arc::new(object))
+        Pool::parse(Arc::new(object), &Settings::default())
     }
 
     fn figures(pool: &Pool, held: &[&str]) -> (String, String, String) {

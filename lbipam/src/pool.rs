@@ -16,6 +16,7 @@ use crate::block::{BadBlock, Block};
 use crate::range::Range;
 use crate::selector::ServiceSelector;
 use crate::service::{Family, Service};
+use crate::settings::Settings;
 
 /// A pool.
 #[derive(Clone, Debug)]
@@ -36,6 +37,10 @@ pub struct Pool {
     pub selector: ServiceSelector,
     /// What its annotations say.
     pub annotations: PoolAnnotations,
+    /// Whether ranges of the cluster are refused: its annotation, else the settings.
+    pub refuses_cluster_ranges: bool,
+    /// Below how many days to exhaustion it warns: its annotation, else the settings. Absent: never.
+    pub forecast_days: Option<u32>,
     /// Addresses of all blocks, each once: sorted, none touching another.
     union: Box<[Range]>,
     /// Edges that are not given out, sorted.
@@ -45,8 +50,9 @@ pub struct Pool {
 impl Pool {
     /// From the object.
     #[must_use]
-    pub fn parse(object: Arc<CiliumLoadBalancerIPPool>) -> Self {
+    pub fn parse(object: Arc<CiliumLoadBalancerIPPool>, settings: &Settings) -> Self {
         let (metadata, spec) = (&object.metadata, &object.spec);
+        let annotations = PoolAnnotations::parse(metadata.annotations.as_ref());
         let (mut blocks, mut bad_blocks) = (Vec::with_capacity(spec.blocks.len()), Vec::new());
         for (index, block) in spec.blocks.iter().enumerate() {
             match Block::parse(index, block) {
@@ -67,10 +73,27 @@ impl Pool {
             blocks: blocks.into(),
             bad_blocks: bad_blocks.into(),
             selector: ServiceSelector::parse(spec.service_selector.as_ref()),
-            annotations: PoolAnnotations::parse(metadata.annotations.as_ref()),
+            refuses_cluster_ranges: annotations
+                .refuse_cluster_ranges
+                .unwrap_or(settings.refuse_cluster_ranges),
+            forecast_days: annotations.forecast_days.or(settings.forecast_days).filter(|days| *days > 0),
+            annotations,
             edges: edges.into(),
             object,
         }
+    }
+
+    /// Whether an object says what this pool was read from: then only its status or its `resourceVersion` differ, and
+    /// putting it into [`Self::object`] is all there is to do.
+    #[must_use]
+    pub fn means_the_same(&self, object: &CiliumLoadBalancerIPPool) -> bool {
+        let (ours, theirs) = (&self.object.metadata, &object.metadata);
+        ours.name == theirs.name
+            && ours.uid == theirs.uid
+            && ours.creation_timestamp == theirs.creation_timestamp
+            && ours.generation == theirs.generation
+            && ours.annotations == theirs.annotations
+            && self.object.spec == object.spec
     }
 
     /// The order in which pools are asked for an address: by priority, then by name.
@@ -179,7 +202,7 @@ pub(crate) mod tests {
 
     /// A pool of a name and blocks, `- ` ranges and CIDRs alike.
     pub(crate) fn pool(name: &str, blocks: &[&str]) -> Pool {
-        Pool::parse(Arc::new(object(name, blocks)))
+        Pool::parse(Arc::new(object(name, blocks)), &Settings::default())
     }
 
     pub(crate) fn object(name: &str, blocks: &[&str]) -> CiliumLoadBalancerIPPool {
@@ -200,7 +223,7 @@ pub(crate) mod tests {
     }
 
     fn parse(object: serde_json::Value) -> Pool {
-        Pool::parse(Arc::new(from_json(object)))
+        Pool::parse(Arc::new(from_json(object)), &Settings::default())
     }
 
     fn ip(text: &str) -> IpAddr {

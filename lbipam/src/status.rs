@@ -154,6 +154,7 @@ mod tests {
     use crate::conflict::conflicts;
     use crate::counts::Tally;
     use crate::pool::tests::from_json;
+    use crate::settings::Settings;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -175,13 +176,12 @@ mod tests {
                 && change.set.iter().all(|set| set.type_ != condition.type_)
         });
         status.conditions.extend(change.set.iter().cloned());
-        Pool::parse(Arc::new(object))
+        Pool::parse(Arc::new(object), &Settings::default())
     }
 
     fn pool(spec: serde_json::Value, generation: i64) -> Pool {
-        Pool::parse(Arc::new(from_json(
-            json!({"metadata": {"name": "p", "generation": generation}, "spec": spec}),
-        )))
+        let object = json!({"metadata": {"name": "p", "generation": generation}, "spec": spec});
+        Pool::parse(Arc::new(from_json(object)), &Settings::default())
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
         let mut edited = (*written(&first, &second).object).clone();
         edited.metadata.generation = Some(2);
         edited.spec.blocks.push(edited.spec.blocks[0].clone());
-        let edited = Pool::parse(Arc::new(edited));
+        let edited = Pool::parse(Arc::new(edited), &Settings::default());
         let third = change(&edited, &["10.0.0.0"], 40).unwrap();
         let said: Vec<_> = third
             .set
@@ -254,7 +254,7 @@ mod tests {
         ]))
         .unwrap();
         object.status = Some(CiliumLoadBalancerIPPoolStatus { conditions: theirs.clone() });
-        let bad = Pool::parse(Arc::new(object));
+        let bad = Pool::parse(Arc::new(object), &Settings::default());
         let first = change(&bad, &[], 10).unwrap();
         let ours: Vec<_> = first.set[4..]
             .iter()
@@ -290,7 +290,7 @@ mod tests {
         good.spec.blocks.truncate(1);
         good.spec.service_selector = None;
         good.metadata.annotations = None;
-        let good = Pool::parse(Arc::new(good));
+        let good = Pool::parse(Arc::new(good), &Settings::default());
         let second = change(&good, &[], 30).unwrap();
         assert_eq!(second.set, []);
         assert_eq!(second.remove, [INVALID_BLOCK, INVALID_SELECTOR, INVALID_ANNOTATION]);
