@@ -278,7 +278,7 @@ reasons! {
     /// Another load balancer's class.
     Info LoadBalancerClassOther { class: String } => "loadBalancerClass {class:?} belongs to another implementation; only io.cilium/bgp-control-plane or none is advertised";
     /// No address assigned yet.
-    Info LoadBalancerIpPending => "no address is assigned; until somebody assigns one, write it as ip of status.loadBalancer.ingress[0]";
+    Info LoadBalancerIpPending { service: String, why: String } => "no address is assigned: {why}; rutterctl lbipam explain {service} says more";
     /// An ingress without an IP.
     Info IngressWithoutIp { hostname: String } => "ingress {hostname:?} is a hostname, not an IP address";
     /// An ingress that does not want to be a VIP.

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1 as api;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use lbipam::plan::SATISFIED;
 
 use super::NamespacedName;
 
@@ -65,6 +67,8 @@ pub struct ServiceSpec {
     pub ports: Box<[Port]>,
     /// `status.loadBalancer.ingress`.
     pub ingress: Box<[Ingress]>,
+    /// Why it has no address: reason and message of LB IPAM's condition, while that says no.
+    pub waits: Option<Box<str>>,
 }
 
 /// A port, of a Service or of an EndpointSlice. It has no number: ports belong together by name and protocol.
@@ -126,7 +130,9 @@ impl From<api::Service> for Service {
         let annotations =
             annotations.filter(|(key, _)| ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)));
         let spec = service.spec.unwrap_or_default();
-        let status = service.status.and_then(|status| status.load_balancer).unwrap_or_default();
+        let status = service.status.unwrap_or_default();
+        let waits = status.conditions.iter().flatten().find_map(waits);
+        let status = status.load_balancer.unwrap_or_default();
         let cluster_ips = spec.cluster_ips.filter(|list| !list.is_empty());
         let cluster_ip = spec.cluster_ip.filter(|ip| !ip.is_empty());
         let headless = cluster_ip.as_deref().is_some_and(|ip| ip.eq_ignore_ascii_case("None"));
@@ -151,6 +157,7 @@ impl From<api::Service> for Service {
                     .map(|port| Port::new(port.name, port.protocol))
                     .collect(),
                 ingress: status.ingress.into_iter().flatten().map(Ingress::from).collect(),
+                waits,
             },
             ipam,
         }
@@ -171,6 +178,15 @@ impl From<api::LoadBalancerIngress> for Ingress {
             ip_mode: unless("VIP", ingress.ip_mode),
         }
     }
+}
+
+/// What LB IPAM's condition says, if this is it and it says no.
+fn waits(condition: &Condition) -> Option<Box<str>> {
+    let says_no = condition.type_ == SATISFIED && condition.status != "True";
+    says_no.then(|| match &*condition.message {
+        "" => condition.reason.as_str().into(),
+        message => format!("{}: {message}", condition.reason).into(),
+    })
 }
 
 fn unless(default: &str, value: Option<String>) -> Option<Box<str>> {

@@ -201,7 +201,11 @@ impl Rules<'_> {
         }
         let ingress = &self.spec.ingress;
         if ingress.is_empty() {
-            addresses.refused.push((FIELD, Reason::LoadBalancerIpPending));
+            let why = self.spec.waits.as_deref();
+            let why =
+                why.unwrap_or("LB IPAM has not answered (is there a pool, and an operator that leads?)");
+            let (service, why) = (service.name.to_string(), why.to_owned());
+            addresses.refused.push((FIELD, Reason::LoadBalancerIpPending { service, why }));
         }
         for ingress in ingress.iter() {
             match ingress_address(ingress) {
