@@ -17,13 +17,13 @@ pub mod conditions;
 pub mod explain;
 #[cfg(feature = "cluster")]
 pub mod journal;
+pub mod lbipam;
 pub mod manifests;
 pub mod network;
 pub mod object;
 pub mod options;
 mod reason;
 pub mod report;
-mod selector;
 pub mod snapshot;
 mod trace;
 pub mod translate;

@@ -18,6 +18,7 @@ pub mod cluster_range;
 pub mod conflict;
 pub mod counts;
 pub mod forecast;
+pub mod node_ipam;
 pub mod plan;
 pub mod pool;
 pub mod range;

@@ -17,6 +17,7 @@ mod manifest;
 mod pattern;
 pub mod pod_ip_pool;
 pub mod schema;
+pub mod selector_text;
 
 pub use bgp_advertisement::{CiliumBGPAdvertisement, CiliumBGPAdvertisementSpec};
 pub use bgp_cluster_config::{CiliumBGPClusterConfig, CiliumBGPClusterConfigSpec};
@@ -31,3 +32,4 @@ pub use load_balancer_ip_pool::{
     CiliumLoadBalancerIPPoolSpec, CiliumLoadBalancerIPPoolStatus,
 };
 pub use pod_ip_pool::{CiliumPodIPPool, CiliumPodIPPoolSpec};
+pub use selector_text::TextSelector;

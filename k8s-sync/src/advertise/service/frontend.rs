@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rutter_crds::TextSelector;
 use rutter_crds::bgp_advertisement::BGPServiceAddressType;
 
 use super::backends::Backends;
@@ -14,7 +15,6 @@ use crate::object::service::{Ingress, ServiceSpec};
 use crate::object::{EndpointSlice, NamespacedName, Service};
 use crate::options::Options;
 use crate::report::Reason;
-use crate::selector;
 use crate::snapshot::NodeView;
 
 const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
@@ -148,7 +148,7 @@ fn refusal(
 fn hidden_on_node(service: &Service, view: Option<&NodeView<'_>>) -> Option<Reason> {
     let label = |key: &str| view?.label(key);
     if let Some(value) = annotation(service, NODE_SELECTOR_ANNOTATION) {
-        let hidden = selector::parse(value).is_some_and(|selector| !selector.matches(label));
+        let hidden = TextSelector::parse(value).is_some_and(|selector| !selector.matches(label));
         let value = value.to_owned();
         return hidden.then_some(Reason::ServiceHiddenOnNode { annotation: NODE_SELECTOR_ANNOTATION, value });
     }
@@ -166,7 +166,7 @@ fn not_exposed(service: &Service, kind: &'static str) -> Option<Reason> {
 fn ignored_annotations(service: &Service) -> Vec<Reason> {
     let exposed = annotation(service, TYPE_ANNOTATION).filter(|exposed| !EXPOSABLE.contains(exposed));
     let selector =
-        annotation(service, NODE_SELECTOR_ANNOTATION).filter(|text| selector::parse(text).is_none());
+        annotation(service, NODE_SELECTOR_ANNOTATION).filter(|text| TextSelector::parse(text).is_none());
     let exposed = exposed.map(|value| Reason::ServiceTypeUnknown { value: value.to_owned() });
     let selector = selector.map(|value| Reason::ServiceNodeSelectorInvalid { value: value.to_owned() });
     exposed.into_iter().chain(selector).collect()

@@ -1,20 +1,57 @@
-//! Label selectors written as text, as annotations have them: `zone in (a, b), !spot, tier != test`.
+//! Label selectors written as text, as annotations have them: `zone in (a, b), !spot, tier != test, cores > 8`.
 //!
-//! The grammar is that of Kubernetes' `labels.Parse`, without `<` and `>`. Invariant: what cannot be understood is an
-//! error for its caller to report, never a selector that selects too much.
+//! The grammar is that of Kubernetes' `labels.Parse`. Invariant: what cannot be understood is an error for its caller to
+//! report, never a selector that selects too much.
 
-use rutter_crds::{LabelSelector, LabelSelectorRequirement, SelectorOperator};
+use crate::label_selector::{LabelSelector, LabelSelectorRequirement, SelectorOperator};
 
-/// Reads a selector; nothing if it is none.
-pub(crate) fn parse(text: &str) -> Option<LabelSelector> {
-    let mut selector = LabelSelector::default();
-    if text.trim().is_empty() {
-        return Some(selector);
+/// A label selector that was written as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TextSelector {
+    labels: LabelSelector,
+    bounds: Vec<Bound>,
+}
+
+/// A requirement that an object of the API cannot have: the label is a number, and on this side of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Bound {
+    key: String,
+    above: bool,
+    number: i64,
+}
+
+impl TextSelector {
+    /// Reads a selector; nothing if it is none. An empty text selects everything.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut selector = Self::default();
+        if text.trim().is_empty() {
+            return Some(selector);
+        }
+        for part in split_requirements(text)?.into_iter().map(str::trim) {
+            match part.split_once(['<', '>']).filter(|_| !part.contains('(')) {
+                Some((key, number)) => {
+                    let (key, number) = (key.trim(), number.trim());
+                    // A sign is no part of a label's value.
+                    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+                    let number = number.parse().ok().filter(|_| digits && is_key(key))?;
+                    selector.bounds.push(Bound { key: key.to_owned(), above: part.contains('>'), number });
+                }
+                None => selector.labels.match_expressions.push(requirement(part)?),
+            }
+        }
+        Some(selector)
     }
-    for part in split_requirements(text)? {
-        selector.match_expressions.push(requirement(part.trim())?);
+
+    /// Whether an object with these labels is selected.
+    #[must_use]
+    pub fn matches<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+        let holds = |bound: &Bound| {
+            let found = label(&bound.key).and_then(|value| value.parse::<i64>().ok());
+            found.is_some_and(|found| if bound.above { found > bound.number } else { found < bound.number })
+        };
+        self.bounds.iter().all(holds) && self.labels.matches(&label)
     }
-    Some(selector)
 }
 
 /// Splits at commas that are not inside parentheses.
@@ -90,13 +127,13 @@ mod tests {
     use super::*;
 
     fn matches(selector: &str, labels: &[(&str, &str)]) -> Option<bool> {
-        let selector = parse(selector)?;
+        let selector = TextSelector::parse(selector)?;
         Some(selector.matches(|key| labels.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)))
     }
 
     #[test]
     fn every_operator() {
-        let labels = [("zone", "a"), ("example.com/tier", "gold")];
+        let labels = [("zone", "a"), ("example.com/tier", "gold"), ("cores", "8")];
         for (selector, expected) in [
             ("", true),
             ("zone", true),
@@ -108,6 +145,11 @@ mod tests {
             ("spot != a", true),
             ("zone notin (b, c),example.com/tier", true),
             ("zone in (b)", false),
+            ("cores > 7,zone", true),
+            ("cores>8", false),
+            ("cores < 9", true),
+            ("zone < 9", false),
+            ("memory > 1", false),
         ] {
             assert_eq!(matches(selector, &labels), Some(expected), "{selector}");
         }
@@ -120,7 +162,12 @@ mod tests {
             "zone in (a",
             "zone) a",
             "zone within (a)",
-            "zone > 3",
+            "zone > a",
+            "zone > -3",
+            "> 3",
+            "zone > 3 4",
+            "zone >",
+            "zone in (a > 3)",
             "a b",
             "=x",
             ",",

@@ -1,0 +1,9 @@
+//! From snapshots to the allocator of addresses, for operator, agent and `rutterctl` alike.
+//!
+//! Invariant: what the allocator is told follows from the snapshot alone.
+
+mod nodes;
+mod ranges;
+
+pub use nodes::{node_plan, node_plan_may_differ};
+pub use ranges::{cluster_ranges, cluster_ranges_may_differ};
