@@ -70,6 +70,14 @@ pub enum BadAnnotation {
         /// Which numbers, if not all.
         range: &'static str,
     },
+    /// More blocks than [`ACCEPTED_SPEC`] can hold.
+    #[error("{key} is of no effect beyond {most} blocks: split the pool, or write fewer and larger blocks")]
+    TooManyBlocks {
+        /// The annotation.
+        key: &'static str,
+        /// How many it may have.
+        most: usize,
+    },
 }
 
 impl PoolAnnotations {

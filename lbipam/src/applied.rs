@@ -31,6 +31,9 @@ impl PoolChange {
     #[must_use]
     pub fn applied(&self) -> Arc<CiliumLoadBalancerIPPool> {
         let mut pool = CiliumLoadBalancerIPPool::clone(&self.pool);
+        for (key, value) in &self.annotate {
+            pool.metadata.annotations.get_or_insert_default().insert((*key).to_owned(), value.clone());
+        }
         let conditions = &mut pool.status.get_or_insert_default().conditions;
         conditions.retain(|condition| !self.remove.contains(&condition.type_.as_str()));
         for new in &self.set {
@@ -86,7 +89,14 @@ mod tests {
         }))
         .unwrap();
         let set = vec![condition("b", "2"), condition("d", "2")];
-        let change = PoolChange { pool: Arc::new(pool), set, remove: vec!["a"] };
+        let change = PoolChange {
+            pool: Arc::new(pool),
+            set,
+            remove: vec!["a"],
+            annotate: vec![("rutter.dev/accepted-spec", "{}".to_owned())],
+        };
+        let annotations = change.applied().metadata.annotations.clone().unwrap();
+        assert_eq!(annotations["rutter.dev/accepted-spec"], "{}");
         let said: Vec<(String, String)> = change
             .applied()
             .status

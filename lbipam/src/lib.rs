@@ -11,6 +11,7 @@
 
 #![deny(missing_docs)]
 
+pub mod accepted;
 pub mod annotation;
 mod applied;
 pub mod block;

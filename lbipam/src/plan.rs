@@ -175,4 +175,7 @@ pub struct PoolChange {
     pub set: Vec<Condition>,
     /// Types of conditions of ours that go.
     pub remove: Vec<&'static str>,
+    /// Annotations that change, with their new values. They are not in the status: this is a write of the object itself. Only
+    /// for pools whose owner asked for what needs it (`rutter.dev/safe-shrink`).
+    pub annotate: Vec<(&'static str, String)>,
 }

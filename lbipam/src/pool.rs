@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use num_bigint::BigUint;
 use rutter_crds::{AllowFirstLastIPs, CiliumLoadBalancerIPPool};
 
+use crate::accepted::Accepted;
 use crate::annotation::{PoolAnnotations, SERVICE_POOL};
 use crate::block::{BadBlock, Block};
 use crate::range::Range;
@@ -41,6 +42,10 @@ pub struct Pool {
     pub refuses_cluster_ranges: bool,
     /// Below how many days to exhaustion it warns: its annotation, else the settings. Absent: never.
     pub forecast_days: Option<u32>,
+    /// What counts beside the spec while an edit waits (`rutter.dev/safe-shrink`).
+    pub accepted: Accepted,
+    /// Whether the annotation that keeps the accepted spec is wanted at all.
+    pub(crate) keeps_accepted_spec: bool,
     /// Addresses of all blocks, each once: sorted, none touching another.
     union: Box<[Range]>,
     /// Edges that are not given out, sorted.
@@ -52,7 +57,11 @@ impl Pool {
     #[must_use]
     pub fn parse(object: Arc<CiliumLoadBalancerIPPool>, settings: &Settings) -> Self {
         let (metadata, spec) = (&object.metadata, &object.spec);
-        let annotations = PoolAnnotations::parse(metadata.annotations.as_ref());
+        let mut annotations = PoolAnnotations::parse(metadata.annotations.as_ref());
+        let before = annotations.bad.len();
+        let accepted = Accepted::of(&object, &mut annotations, settings);
+        let keeps_accepted_spec =
+            annotations.safe_shrink.unwrap_or(settings.safe_shrink) && annotations.bad.len() == before;
         let (mut blocks, mut bad_blocks) = (Vec::with_capacity(spec.blocks.len()), Vec::new());
         for (index, block) in spec.blocks.iter().enumerate() {
             match Block::parse(index, block) {
@@ -78,6 +87,8 @@ impl Pool {
                 .unwrap_or(settings.refuse_cluster_ranges),
             forecast_days: annotations.forecast_days.or(settings.forecast_days).filter(|days| *days > 0),
             annotations,
+            accepted,
+            keeps_accepted_spec,
             edges: edges.into(),
             object,
         }
@@ -183,10 +194,21 @@ impl Pool {
     }
 
     /// Whether a Service that holds the address may keep it on account of this pool, whatever else the pool suffers from
-    /// (disabled, conflicting). Selected and in a block, that is; and while a block or the selector is not understood, it
-    /// may mean this very address or Service, so it counts as if it did.
+    /// (disabled, conflicting): by its spec, or by the one before while an edit waits.
     #[must_use]
     pub fn keeps(&self, address: IpAddr, service: &Service) -> bool {
+        self.keeps_by_spec(address, service)
+            || match &self.accepted {
+                Accepted::Nothing | Accepted::Current => false,
+                Accepted::Earlier(earlier) => earlier.keeps_by_spec(address, service),
+                Accepted::Unreadable => true,
+            }
+    }
+
+    /// Whether the spec as it stands lets the Service keep the address. Selected and in a block, that is; and while a block or
+    /// the selector is not understood, it may mean this very address or Service, so it counts as if it did.
+    #[must_use]
+    pub fn keeps_by_spec(&self, address: IpAddr, service: &Service) -> bool {
         let selected = || matches!(self.selector, ServiceSelector::Unusable(_)) || self.selects(service);
         (self.covers(address) || !self.bad_blocks.is_empty()) && selected()
     }

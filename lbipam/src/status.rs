@@ -99,10 +99,15 @@ pub fn wanted(pool: &Pool, counts: &Counts, conflict: Option<&Conflict>) -> Vec<
     wanted
 }
 
-/// What has to be written for the object to say what is wanted; nothing if it does. The transition time is that of the object
+/// What has to be written for the object to say what is wanted, annotations that differ included; nothing if it does. The transition time is that of the object
 /// while the status stays the same.
 #[must_use]
-pub fn difference(pool: &Pool, wanted: Vec<Wanted>, now: Timestamp) -> Option<PoolChange> {
+pub fn difference(
+    pool: &Pool,
+    wanted: Vec<Wanted>,
+    annotate: Vec<(&'static str, String)>,
+    now: Timestamp,
+) -> Option<PoolChange> {
     let existing = pool.object.status.as_ref().map_or(&[] as &[Condition], |status| &status.conditions);
     // The API keeps whole seconds.
     let now = Time(now.round(Unit::Second).unwrap_or(now));
@@ -127,7 +132,8 @@ pub fn difference(pool: &Pool, wanted: Vec<Wanted>, now: Timestamp) -> Option<Po
             (before != Some(&condition)).then_some(condition)
         })
         .collect();
-    (!set.is_empty() || !remove.is_empty()).then(|| PoolChange { pool: pool.object.clone(), set, remove })
+    let differs = !(set.is_empty() && remove.is_empty() && annotate.is_empty());
+    differs.then(|| PoolChange { pool: pool.object.clone(), set, remove, annotate })
 }
 
 /// Items as a message lists them: the first ones, and how many more there are.
@@ -164,7 +170,7 @@ mod tests {
         let tally = Tally::of(pool, held.iter().map(|address| address.parse().unwrap()));
         let conflicts = conflicts([pool]);
         let wanted = wanted(pool, &Counts::of(pool, tally), conflicts.get(&pool.name));
-        difference(pool, wanted, at(now))
+        difference(pool, wanted, Vec::new(), at(now))
     }
 
     /// The pool after the change was written.
