@@ -5,9 +5,11 @@ mod configs;
 mod hostile;
 mod idle;
 mod kubernetes;
+mod lbipam;
 mod process;
 mod relay;
 mod restarts;
+mod seen;
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
@@ -35,6 +37,8 @@ enum What {
     Idle(idle::Args),
     /// From a real API server to FRR: latency of a Service, cold start, idling, a flood of changes.
     Kubernetes(kubernetes::Args),
+    /// LB IPAM on a real API server: adoption of ten thousand Services, latency from a Service to its address.
+    Lbipam(lbipam::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -42,7 +46,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.no_build {
         let mut packages = vec!["build", "--quiet", "--release", "-p", "bgpd"];
         if matches!(args.what, What::Kubernetes(_)) {
-            packages.extend(["-p", "rutter-agent", "-p", "rutter-operator"]);
+            packages.extend(["-p", "rutter-agent"]);
+        }
+        if matches!(args.what, What::Kubernetes(_) | What::Lbipam(_)) {
+            packages.extend(["-p", "rutter-operator"]);
         }
         run::run(run::cargo().args(packages))?;
     }
@@ -57,5 +64,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Hostile(args) => hostile::run(args),
         What::Idle(args) => idle::run(args),
         What::Kubernetes(args) => kubernetes::run(args),
+        What::Lbipam(args) => lbipam::run(args),
     }
 }

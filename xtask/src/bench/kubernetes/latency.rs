@@ -3,76 +3,24 @@
 //! The API server's own watch latency is what a `kubectl get --raw` with a watch needs to see the object; "beyond" is what
 //! comes after that, and negative if we are faster than that watch.
 
-use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use rutter_lab::raw::{KEEPALIVE, RawPeer, UPDATE};
 use rutter_lab::wait_for;
 
-use super::percentiles;
 use super::stage::{SERVICES, Stage, resource_version, service, service_at, slice};
+use crate::bench::seen::{Reader, Seen, Times, between, percentiles};
 
 /// Connections that create services.
 const CREATORS: u32 = 4;
 /// The raw peer's own KEEPALIVEs.
 const KEEPALIVES: Duration = Duration::from_secs(20);
-
-/// When each service was seen, by number.
-type Times = Vec<Option<Instant>>;
-
-/// The same while it is being noted.
-#[derive(Clone)]
-struct Seen(Arc<Mutex<Times>>);
-
-impl Seen {
-    fn new(services: u32) -> Self {
-        Self(Arc::new(Mutex::new(vec![None; services as usize])))
-    }
-
-    fn note(&self, number: usize, at: Instant) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = all.get_mut(number) {
-            place.get_or_insert(at);
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.all().iter().flatten().count()
-    }
-
-    fn all(&self) -> Times {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// A program whose lines are read as they come; killed in the end.
-struct Reader(Child);
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
-impl Reader {
-    fn start(mut command: Command, mut line: impl FnMut(&str, Instant) + Send + 'static) -> Result<Self> {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let out = child.stdout.take().context("no pipe")?;
-        thread::spawn(move || {
-            for text in BufReader::new(out).lines().map_while(Result::ok) {
-                line(&text, Instant::now());
-            }
-        });
-        Ok(Self(child))
-    }
-}
 
 pub(super) fn measure(stage: &mut Stage, services: u32, rate: u32) -> Result<()> {
     println!(
@@ -163,15 +111,6 @@ fn steps(log: &str) {
     let put = all.iter().zip(&translated).map(|(all, translated)| all - translated).collect();
     println!("{:<44} {}", format!("the agent's {} runs: translation", runs.len()), percentiles(translated));
     println!("{:<44} {}", "   ... and PUT until bgpd has applied it", percentiles(put));
-}
-
-fn between(from: &Times, to: &Times) -> Vec<f64> {
-    let millis = |(from, to): (&Option<Instant>, &Option<Instant>)| {
-        let (from, to) = ((*from)?, (*to)?);
-        let forward = to.saturating_duration_since(from).as_secs_f64();
-        Some((forward - from.saturating_duration_since(to).as_secs_f64()) * 1e3)
-    };
-    from.iter().zip(to).filter_map(millis).collect()
 }
 
 /// Creates the services at an even rate. When each request was sent and answered.

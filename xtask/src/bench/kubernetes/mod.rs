@@ -62,13 +62,3 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     Ok(())
 }
-
-/// Milliseconds, sorted: median, 99th percentile and maximum.
-fn percentiles(mut values: Vec<f64>) -> String {
-    values.sort_by(f64::total_cmp);
-    let at = |share: usize| values.get((values.len() * share / 100).min(values.len().saturating_sub(1)));
-    match (at(50), at(99), values.last()) {
-        (Some(p50), Some(p99), Some(max)) => format!("{p50:>8.1} {p99:>8.1} {max:>8.1}"),
-        _ => "nothing was measured".to_owned(),
-    }
-}
