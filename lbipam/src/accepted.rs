@@ -51,18 +51,23 @@ impl Accepted {
             Some(text) => match serde_json::from_str::<CiliumLoadBalancerIPPoolSpec>(text) {
                 Ok(spec) if spec == object.spec => Self::Current,
                 _ if confirmed => Self::Nothing,
-                Ok(spec) => {
-                    let mut earlier = CiliumLoadBalancerIPPool::new("", spec);
-                    earlier.metadata.name.clone_from(&object.metadata.name);
-                    // Of its own it waits for nothing.
-                    let settings = Settings { safe_shrink: false, ..settings.clone() };
-                    Self::Earlier(Box::new(Pool::parse(Arc::new(earlier), &settings)))
-                }
+                Ok(spec) => Self::earlier(spec),
                 Err(_) => Self::Unreadable,
             },
             None => Self::Nothing,
         }
     }
+
+    fn earlier(spec: CiliumLoadBalancerIPPoolSpec) -> Self {
+        // Without annotations and with settings of its own it waits for nothing.
+        let earlier = CiliumLoadBalancerIPPool::new("", spec);
+        Self::Earlier(Box::new(Pool::parse(Arc::new(earlier), &Settings::default())))
+    }
+}
+
+/// Whether the owner said that this very edit may move addresses.
+fn is_confirmed(object: &CiliumLoadBalancerIPPool, annotations: &PoolAnnotations) -> bool {
+    annotations.confirmed.is_some() && annotations.confirmed == object.metadata.generation
 }
 
 impl Pool {
@@ -76,14 +81,47 @@ impl Pool {
     /// accepted when nobody would, and all of it can be read.
     #[must_use]
     pub fn accepts(&self, would_move: bool) -> Option<(&'static str, String)> {
-        let whole = self.bad_blocks.is_empty() && !matches!(self.selector, ServiceSelector::Unusable(_));
-        let changes = match self.accepted {
-            Accepted::Current => false,
-            Accepted::Nothing => self.keeps_accepted_spec,
-            Accepted::Earlier(_) | Accepted::Unreadable => !would_move,
+        let absent = self.annotations.accepted_spec.is_none();
+        let spec = match &self.accepted {
+            Accepted::Current => None,
+            Accepted::Nothing => {
+                Some(&self.object.spec).filter(|_| self.keeps_accepted_spec && self.is_whole())
+            }
+            Accepted::Earlier(_) | Accepted::Unreadable if !would_move && self.is_whole() => {
+                Some(&self.object.spec)
+            }
+            Accepted::Earlier(earlier) => Some(&earlier.object.spec).filter(|_| absent),
+            Accepted::Unreadable => None,
         };
-        let spec = serde_json::to_string(&self.object.spec).ok().filter(|_| whole && changes)?;
-        Some((ACCEPTED_SPEC, spec))
+        Some((ACCEPTED_SPEC, serde_json::to_string(spec?).ok()?))
+    }
+
+    /// Takes over what was accepted from an earlier state of the same object, if the annotation is not (or no longer) there:
+    /// tools that replace objects remove it without meaning anything by it. The next plan puts it back.
+    pub(crate) fn inherit(&mut self, before: &Self) {
+        let (metadata, earlier) = (&self.object.metadata, &before.object.metadata);
+        if !self.keeps_accepted_spec
+            || self.annotations.accepted_spec.is_some()
+            || is_confirmed(&self.object, &self.annotations)
+            || metadata.uid.is_none()
+            || metadata.uid != earlier.uid
+        {
+            return;
+        }
+        let spec = match &before.accepted {
+            Accepted::Nothing if !before.keeps_accepted_spec || !before.is_whole() => return,
+            Accepted::Nothing | Accepted::Current => &before.object.spec,
+            Accepted::Earlier(earlier) => &earlier.object.spec,
+            Accepted::Unreadable => return,
+        };
+        if *spec != self.object.spec {
+            self.accepted = Accepted::earlier(spec.clone());
+        }
+    }
+
+    /// Whether all of the spec can be read.
+    fn is_whole(&self) -> bool {
+        self.bad_blocks.is_empty() && !matches!(self.selector, ServiceSelector::Unusable(_))
     }
 
     /// The condition of a pool whose edit waits, given the addresses that would move, each with whose it is.
@@ -192,6 +230,41 @@ mod tests {
         let object = from_json(json!({"metadata": {"name": "p"}, "spec": spec}));
         let everywhere = Settings { safe_shrink: true, ..Settings::default() };
         assert!(Pool::parse(Arc::new(object), &everywhere).accepts(false).is_some());
+    }
+
+    #[test]
+    fn replacing_the_object_confirms_nothing() {
+        let (old, new) = (selecting("a", &["10.0.0.0/24"]), selecting("a", &["10.0.0.0/25"]));
+        let of = |spec: &Value, annotations: Value, uid: &str, generation: i64| {
+            let metadata =
+                json!({"name": "p", "uid": uid, "generation": generation, "annotations": annotations});
+            let object = from_json(json!({"metadata": metadata, "spec": spec}));
+            Pool::parse(Arc::new(object), &Settings::default())
+        };
+        let asked = json!({SAFE_SHRINK: "true"});
+        let annotated = json!({SAFE_SHRINK: "true", ACCEPTED_SPEC: old.to_string()});
+        let after = |before: &Pool, mut pool: Pool| {
+            pool.inherit(before);
+            pool
+        };
+        let before = of(&old, annotated.clone(), "u", 1);
+        let replaced = after(&before, of(&new, asked.clone(), "u", 2));
+        assert!(replaced.keeps(ip("10.0.0.200"), &service("a")), "it waits");
+        let (_, text) = replaced.accepts(true).unwrap();
+        assert_eq!(serde_json::from_str::<CiliumLoadBalancerIPPoolSpec>(&text).unwrap(), before.object.spec);
+        assert_eq!(
+            serde_json::from_str::<CiliumLoadBalancerIPPoolSpec>(&replaced.accepts(false).unwrap().1)
+                .unwrap(),
+            replaced.object.spec
+        );
+        // And again, before the annotation was put back; also if it was never there.
+        assert!(after(&replaced, of(&new, asked.clone(), "u", 3)).may_be_staged());
+        assert!(after(&of(&old, asked.clone(), "u", 1), of(&new, asked.clone(), "u", 2)).may_be_staged());
+        // Another object of that name, a confirmed edit, nobody who asks.
+        assert!(!after(&before, of(&new, asked, "v", 1)).may_be_staged());
+        let confirmed = json!({SAFE_SHRINK: "true", CONFIRM_EDIT: "2"});
+        assert!(!after(&before, of(&new, confirmed, "u", 2)).may_be_staged());
+        assert!(!after(&before, of(&new, json!({}), "u", 2)).may_be_staged());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! Who came and went is not seen, and who was there before and left is not subtracted, so it is an upper bound of the net
 //! growth (and the days a lower one), as long as Services get their addresses when they are created.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use num_bigint::BigUint;
@@ -21,35 +22,43 @@ const WINDOW_HOURS: u32 = 7 * 24;
 /// How far back at least, however young the pool: the first hour of a pool says nothing of its days.
 const LEAST_HOURS: u32 = 24;
 
-/// How many addresses of a pool are held since when: by family, and the hour in which the oldest Service that holds the address
-/// was created. Kept up address by address.
+/// Since when addresses of a pool are held: since the hour in which the oldest of those who are at an address was created. Kept
+/// up address by address, and only for pools that want a forecast.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Since(BTreeMap<(Family, i64), u64>);
+pub struct Since {
+    of: BTreeMap<IpAddr, i64>,
+    hours: BTreeMap<(Family, i64), u64>,
+}
 
 impl Since {
-    /// An address is held since then. Holders without creation time (manifests) are no growth.
-    pub fn add(&mut self, family: Family, created: Option<Timestamp>) {
-        if let Some(created) = created {
-            *self.0.entry((family, hour(created))).or_default() += 1;
+    /// Who is at an address has changed: the oldest one was created then. None: nobody is, or nobody whose creation is known
+    /// (manifests); that is no growth.
+    pub fn note(&mut self, address: IpAddr, created: Option<Timestamp>) {
+        let family = Family::of(address);
+        let after = created.map(hour);
+        let before = match after {
+            Some(hour) => self.of.insert(address, hour),
+            None => self.of.remove(&address),
+        };
+        if before == after {
+            return;
         }
-    }
-
-    /// It no longer is, or since another time.
-    pub fn remove(&mut self, family: Family, created: Option<Timestamp>) {
-        let Some(created) = created else { return };
-        let at = (family, hour(created));
-        match self.0.get_mut(&at) {
-            Some(count) if *count > 1 => *count -= 1,
-            Some(_) => {
-                self.0.remove(&at);
+        if let Some(hour) = after {
+            *self.hours.entry((family, hour)).or_default() += 1;
+        }
+        if let Some(hour) = before
+            && let btree_map::Entry::Occupied(mut count) = self.hours.entry((family, hour))
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
-            None => debug_assert!(false, "an address was never held since {created}"),
         }
     }
 
     /// Addresses held since that hour or a later one.
     fn from(&self, family: Family, hour: i64) -> u64 {
-        self.0.range((family, hour)..=(family, i64::MAX)).map(|(_, count)| count).sum()
+        self.hours.range((family, hour)..=(family, i64::MAX)).map(|(_, count)| count).sum()
     }
 }
 
@@ -161,11 +170,15 @@ mod tests {
         pool
     }
 
+    fn ip(index: u32) -> IpAddr {
+        std::net::Ipv4Addr::from(0x0a00_0000 + index).into()
+    }
+
     /// Held since so many hours before now.
     fn since(hours: &[i64]) -> Since {
         let mut since = Since::default();
-        for hours in hours {
-            since.add(Family::V4, Some(at(NOW - hours * HOUR)));
+        for (index, hours) in (0u32..).zip(hours) {
+            since.note(ip(index), Some(at(NOW - hours * HOUR)));
         }
         since
     }
@@ -199,11 +212,16 @@ mod tests {
     #[test]
     fn who_leaves_is_no_growth() {
         let mut since = since(&[1, 1, 2]);
-        since.remove(Family::V4, Some(at(NOW - HOUR)));
-        since.remove(Family::V4, Some(at(NOW - 2 * HOUR)));
-        since.remove(Family::V4, None);
+        since.note(ip(0), None);
+        since.note(ip(2), None);
+        since.note(ip(9), None);
         assert_eq!(forecast(&pool(None, None), &since, 1)[0].grown, 1);
-        since.remove(Family::V4, Some(at(NOW - HOUR)));
+        // An older one joins, and leaves again.
+        since.note(ip(1), Some(at(NOW - 1_000 * HOUR)));
+        assert_eq!(forecast(&pool(None, None), &since, 1)[0].grown, 0);
+        since.note(ip(1), Some(at(NOW - HOUR)));
+        assert_eq!(forecast(&pool(None, None), &since, 1)[0].grown, 1);
+        since.note(ip(1), None);
         assert_eq!(since, Since::default(), "nothing is left behind");
     }
 
