@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::kind::{self, Kind, Lookup};
 use super::schema::Remark;
+use super::service;
 use super::yaml::{Node, SyntaxError, Value};
 use crate::object::{self, DEFAULT_NAMESPACE, Object, ObjectRef, SecretObject};
 use crate::report::{Reason, Severity};
@@ -136,7 +137,7 @@ fn read_object(mut node: Node, kind: Kind) -> Document {
         remarks.extend(unread_fields(&node, custom));
     }
     if kind == Kind::Service {
-        remarks.extend(load_balancer_ip(&node));
+        remarks.extend(service::remarks(&node));
     }
     let mut lines = BTreeMap::new();
     if matches!(kind, Kind::Custom(..)) {
@@ -248,23 +249,7 @@ fn unread_fields(node: &Node, kind: CustomKind) -> Vec<Remark> {
     remarks
 }
 
-/// `spec.loadBalancerIP` is a request, deprecated since Kubernetes 1.24. Without somebody who grants it nothing happens.
-fn load_balancer_ip(node: &Node) -> Option<Remark> {
-    let wish = node.field("spec")?.field("loadBalancerIP")?;
-    let status = node.field("status").and_then(|status| status.field("loadBalancer"));
-    if !items(status.and_then(|status| status.field("ingress"))).is_empty() {
-        return None;
-    }
-    let why = "it is a deprecated wish that nothing here grants; write the address as ip of \
-               status.loadBalancer.ingress[0]";
-    Some(Remark {
-        path: "spec.loadBalancerIP".to_owned(),
-        line: wish.line,
-        reason: Reason::FieldIgnored { why },
-    })
-}
-
-fn items(node: Option<&Node>) -> &[Node] {
+pub(super) fn items(node: Option<&Node>) -> &[Node] {
     match node.map(|node| &node.value) {
         Some(Value::List(items)) => items,
         _ => &[],

@@ -8,6 +8,7 @@ mod directory;
 mod document;
 mod kind;
 mod schema;
+mod service;
 mod text;
 mod yaml;
 

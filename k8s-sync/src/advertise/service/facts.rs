@@ -38,7 +38,7 @@ impl Advertiser<'_> {
         let word_or = |word: Option<&str>, default: &str| word.unwrap_or(default).to_owned();
         Some(ServiceFacts {
             name: name.to_string(),
-            r#type: word_or(spec.type_.as_deref(), "ClusterIP"),
+            r#type: spec.type_.as_str().to_owned(),
             load_balancer_class: spec.load_balancer_class.as_deref().map(str::to_owned),
             labels: spec.labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             external_traffic_policy: word_or(spec.external_traffic_policy.as_deref(), "Cluster"),

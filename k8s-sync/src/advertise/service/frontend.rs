@@ -11,7 +11,7 @@ use rutter_crds::TextSelector;
 use rutter_crds::bgp_advertisement::BGPServiceAddressType;
 
 use super::backends::Backends;
-use crate::object::service::{Ingress, ServiceSpec};
+use crate::object::service::{Ingress, ServiceSpec, ServiceType};
 use crate::object::{EndpointSlice, NamespacedName, Service};
 use crate::options::Options;
 use crate::report::Reason;
@@ -178,7 +178,7 @@ fn annotation<'s>(service: &'s Service, key: &str) -> Option<&'s str> {
 
 impl Rules<'_> {
     fn is_load_balancer(&self) -> bool {
-        self.spec.type_.as_deref() == Some("LoadBalancer")
+        self.spec.type_ == ServiceType::LoadBalancer
     }
 
     fn load_balancer(&self, service: &Service) -> Addresses {
@@ -218,7 +218,7 @@ impl Rules<'_> {
 
     fn cluster(&self, service: &Service) -> Addresses {
         let mut addresses = Addresses { field: "spec.clusterIPs", ..Addresses::default() };
-        if self.spec.type_.as_deref() == Some("ExternalName") {
+        if self.spec.type_ == ServiceType::ExternalName {
             return addresses;
         }
         if let Some(reason) = not_exposed(service, "ClusterIP") {
@@ -237,7 +237,7 @@ impl Rules<'_> {
 
     fn external(&self) -> Addresses {
         let mut addresses = Addresses { field: "spec.externalIPs", ..Addresses::default() };
-        if self.spec.type_.as_deref() != Some("ExternalName") {
+        if self.spec.type_ != ServiceType::ExternalName {
             for text in self.spec.external_ips.iter() {
                 self.add(&mut addresses, text, Policy::External);
             }

@@ -245,17 +245,18 @@ fn built_in_kinds_as_the_server_takes_them() {
 }
 
 #[test]
-fn a_wish_for_an_address_is_answered_with_what_to_write() {
-    let service = |rest: &str| {
-        one(&format!(
-            "apiVersion: v1\nkind: Service\nmetadata: {{name: s}}\nspec:\n  loadBalancerIP: 192.0.2.1\n{rest}"
-        ))
-    };
-    let document = service("");
-    assert!(document.object.is_some());
-    assert_eq!(remarks(&document), [(5, "spec.loadBalancerIP", "FieldIgnored")]);
-    let granted = service("status: {loadBalancer: {ingress: [{ip: 192.0.2.1}]}}\n");
-    assert!(granted.remarks.is_empty(), "{:?}", granted.remarks);
+fn what_an_api_server_would_refuse_of_a_service() {
+    let document = one(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec:\n  loadBalancerIP: anything\n  type: Balancer\n",
+    );
+    assert!(document.bad);
+    assert_eq!(remarks(&document), [(6, "spec.type", "NotAllowed")]);
+    let document = one(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {type: LoadBalancer, loadBalancerIP: anything}\n\
+         status:\n  loadBalancer:\n    ingress: [{hostname: x}, {ip: 10.0.0.1}, {ip: 010.0.0.1}]\n",
+    );
+    assert!(!document.bad);
+    assert_eq!(remarks(&document), [(7, "status.loadBalancer.ingress[2].ip", "ServiceAddressInvalid")]);
 }
 
 #[test]
