@@ -45,8 +45,7 @@ impl Accepted {
             annotations.bad.push(BadAnnotation::TooManyBlocks { key: SAFE_SHRINK, most: MOST_BLOCKS });
             return Self::Nothing;
         }
-        let confirmed =
-            annotations.confirmed.is_some() && annotations.confirmed == object.metadata.generation;
+        let confirmed = is_confirmed(object, annotations);
         match annotations.accepted_spec.as_deref() {
             Some(text) => match serde_json::from_str::<CiliumLoadBalancerIPPoolSpec>(text) {
                 Ok(spec) if spec == object.spec => Self::Current,
@@ -98,7 +97,7 @@ impl Pool {
 
     /// Takes over what was accepted from an earlier state of the same object, if the annotation is not (or no longer) there:
     /// tools that replace objects remove it without meaning anything by it. The next plan puts it back.
-    pub(crate) fn inherit(&mut self, before: &Self) {
+    pub fn inherit(&mut self, before: &Self) {
         let (metadata, earlier) = (&self.object.metadata, &before.object.metadata);
         if !self.keeps_accepted_spec
             || self.annotations.accepted_spec.is_some()
