@@ -1,0 +1,333 @@
+//! The allocator: objects in, plan out.
+//!
+//! ```text
+//! handle_*: an object is noted ─► plan: everybody concerned keeps what is still right (keep), oldest first; then whoever
+//!                                 misses something is served (give), oldest first; then what the objects do not say yet
+//!                                 is what has to be written (change)
+//! ```
+//! Invariant: nothing is decided before `plan`, so the order in which objects come plays no part. What is decided is held from
+//! then on, and nobody else gets an address that somebody holds or that stands in any status.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rutter_crds::CiliumLoadBalancerIPPool;
+
+use crate::give::Work;
+use crate::keys::Keys;
+use crate::occupancy::Occupancy;
+use crate::plan::Plan;
+use crate::pools::{Difference, Pools};
+use crate::request::{self, Request};
+use crate::roster::{Age, Entry, Id, News, Roster, Say, standing};
+use crate::service::{Service, ServiceKey};
+use crate::settings::Settings;
+use crate::sharing;
+use crate::waiting::Waiting;
+
+/// The allocator.
+#[derive(Clone, Debug)]
+pub struct Ipam {
+    pub(crate) settings: Settings,
+    pub(crate) pools: Pools,
+    pub(crate) roster: Roster,
+    pub(crate) occupancy: Occupancy,
+    pub(crate) keys: Keys,
+    pub(crate) waiting: Waiting,
+    /// Who has to be looked at because something about it, or about the pools, changed.
+    dirty: Work,
+    /// Who has to be served.
+    pub(crate) work: Work,
+    /// Whose object has to be compared with what is decided.
+    pub(crate) review: BTreeSet<Id>,
+    /// Addresses at which somebody arrived or from which somebody left.
+    pub(crate) touched: BTreeSet<IpAddr>,
+    /// Sharing keys of which a member changed or moved.
+    pub(crate) touched_keys: BTreeSet<Box<str>>,
+    /// Whose object does not say what is decided.
+    outstanding: Work,
+    /// When addresses go by time alone.
+    deadlines: BTreeSet<(Timestamp, Age, Id)>,
+    deadline_of: BTreeMap<Id, Timestamp>,
+}
+
+impl Ipam {
+    /// An allocator that knows nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            pools: Pools::default(),
+            roster: Roster::default(),
+            occupancy: Occupancy::default(),
+            keys: Keys::default(),
+            waiting: Waiting::default(),
+            dirty: Work::new(),
+            work: Work::new(),
+            review: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            touched_keys: BTreeSet::new(),
+            outstanding: Work::new(),
+            deadlines: BTreeSet::new(),
+            deadline_of: BTreeMap::new(),
+        }
+    }
+
+    /// What an administrator decided.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// All pools there are. Cheap if nothing but their statuses differs from the last time.
+    pub fn handle_pools(&mut self, pools: Vec<Arc<CiliumLoadBalancerIPPool>>, now: Timestamp) {
+        let was_empty = self.pools.is_empty();
+        if self.pools.replace(pools, &self.occupancy, &self.settings, now) == Difference::None {
+            return;
+        }
+        self.waiting = Waiting::default();
+        let ids: Vec<Id> = self.roster.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            let Some(entry) = self.roster.get_mut(id) else { continue };
+            entry.waits = Default::default();
+            // Without pools nobody was seated, so now age decides.
+            entry.news.first_sight |= was_empty;
+            self.dirty.insert(entry.age.clone(), id);
+        }
+    }
+
+    /// A Service that is new or changed.
+    pub fn handle_service(&mut self, service: Arc<Service>) {
+        let Some(id) = self.roster.find(&service.key) else { return self.arrive(service) };
+        let Some(entry) = self.roster.get(id) else { return };
+        if *entry.service == *service {
+            return;
+        }
+        let known = |uid: &str| !uid.is_empty();
+        if entry.service.uid != service.uid && known(&entry.service.uid) && known(&service.uid) {
+            // Another one of the same name.
+            self.depart(id);
+            return self.arrive(service);
+        }
+        self.update(id, service);
+    }
+
+    /// A Service that is no longer there.
+    pub fn handle_service_gone(&mut self, key: &ServiceKey) {
+        if let Some(id) = self.roster.find(key) {
+            self.depart(id);
+        }
+    }
+
+    /// Everything that the objects do not say yet. Stays in the plan until they do.
+    pub fn plan(&mut self, now: Timestamp) -> Plan {
+        self.settle(now);
+        let services =
+            self.outstanding.values().filter_map(|id| self.change(self.roster.get(*id)?)).collect();
+        Plan { services, pools: self.pools.changes(now) }
+    }
+
+    /// When [`Self::plan`] would differ although nothing was handled.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.first().map(|(deadline, ..)| *deadline)
+    }
+
+    fn arrive(&mut self, service: Arc<Service>) {
+        let entry = Entry::new(&self.settings, service);
+        let (age, standing, served) = (entry.age.clone(), entry.standing.clone(), entry.is_served());
+        let service = Arc::clone(&entry.service);
+        let id = self.roster.insert(entry);
+        for address in standing {
+            self.occupy(id, address);
+            self.touched.insert(address);
+        }
+        if served {
+            self.keys.insert(&service, &age, id);
+        }
+        self.dirty.insert(age, id);
+    }
+
+    fn depart(&mut self, id: Id) {
+        self.stop_waiting(id);
+        let Some(entry) = self.roster.remove(id) else { return };
+        self.keys.remove(&entry.service, &entry.age);
+        self.touch_key(&entry.service);
+        for address in entry.held.iter().map(|held| held.address).chain(entry.standing) {
+            self.leave(id, address);
+        }
+        self.dirty.remove(&entry.age);
+        self.work.remove(&entry.age);
+        self.review.remove(&id);
+        self.outstanding.remove(&entry.age);
+        if let Some(deadline) = self.deadline_of.remove(&id) {
+            self.deadlines.remove(&(deadline, entry.age, id));
+        }
+    }
+
+    /// Notes a new state of a Service that is known.
+    fn update(&mut self, id: Id, service: Arc<Service>) {
+        let (ours, request) =
+            (request::handled(&self.settings, &service).is_ok(), Request::of(&self.settings, &service));
+        let Some(entry) = self.roster.get_mut(id) else { return };
+        let before = std::mem::replace(&mut entry.service, Arc::clone(&service));
+        let old_age = std::mem::replace(&mut entry.age, Age::of(&service));
+        let (was_served, old_standing) =
+            (entry.ours && !before.deleting, std::mem::replace(&mut entry.standing, standing(&service)));
+        let rules = !sharing::unchanged(&before, &service);
+        let restated = entry.standing != old_standing
+            && !entry.standing.is_empty()
+            && (entry.standing.len() != entry.held.len()
+                || entry.standing.iter().any(|address| !entry.holds(*address)));
+        let concerned = rules || restated || decides(&before) != decides(&service) || old_age != entry.age;
+        entry.ours = ours;
+        entry.request = request;
+        entry.news = News {
+            first_sight: entry.news.first_sight || (ours && !was_served),
+            rules: entry.news.rules || rules,
+            restated: entry.news.restated || restated,
+        };
+        let present = entry.standing.clone();
+        entry.lost.retain(|(address, _)| present.contains(address));
+        let (age, is_served, held) = (entry.age.clone(), entry.is_served(), entry.held.clone());
+        if old_age != age {
+            self.rename(id, &old_age, &age);
+        }
+        for address in &present {
+            if !old_standing.contains(address) {
+                self.occupy(id, *address);
+                self.touched.insert(*address);
+            }
+        }
+        for address in old_standing {
+            self.vacate(id, address);
+        }
+        if rules || was_served != is_served || old_age != age {
+            self.keys.remove(&before, &old_age);
+            if is_served {
+                self.keys.insert(&service, &age, id);
+            }
+            self.touch_key(&before);
+            self.touch_key(&service);
+            self.touched.extend(held.iter().map(|held| held.address).chain(present));
+        }
+        if concerned {
+            self.dirty.insert(age, id);
+        } else {
+            self.review.insert(id);
+        }
+    }
+
+    /// Moves an entry to another place in the order. Only `created` can do that, so it hardly ever happens.
+    fn rename(&mut self, id: Id, old: &Age, new: &Age) {
+        if let Some(waits) = self.roster.get(id).map(|entry| entry.waits.clone()) {
+            self.waiting.leave(old, &waits);
+            self.waiting.enter(new, id, &waits);
+        }
+        for work in [&mut self.dirty, &mut self.work, &mut self.outstanding] {
+            if work.remove(old).is_some() {
+                work.insert(new.clone(), id);
+            }
+        }
+        if let Some(deadline) = self.deadline_of.get(&id) {
+            self.deadlines.remove(&(*deadline, old.clone(), id));
+            self.deadlines.insert((*deadline, new.clone(), id));
+        }
+    }
+
+    /// Decides everything that is to be decided.
+    fn settle(&mut self, now: Timestamp) {
+        while let Some((deadline, age, id)) = self.deadlines.first().cloned() {
+            if now < deadline {
+                break;
+            }
+            self.deadlines.remove(&(deadline, age.clone(), id));
+            self.deadline_of.remove(&id);
+            self.dirty.insert(age, id);
+        }
+        let dirty = std::mem::take(&mut self.dirty);
+        let claims: Vec<_> = dirty.values().map(|id| (*id, self.claims(*id))).collect();
+        for (id, claims) in claims {
+            self.keep(id, claims, now);
+        }
+        for (age, id) in dirty {
+            self.review.insert(id);
+            let Some(entry) = self.roster.get_mut(id) else { continue };
+            if !entry.is_served() {
+                entry.say = Say::Nothing;
+            } else if self.pools.is_empty() {
+                // Nothing is said, or what was said when the last pool went.
+            } else if entry.is_complete() {
+                entry.say = Say::Satisfied;
+            } else {
+                self.work.insert(age, id);
+                continue;
+            }
+            self.stop_waiting(id);
+        }
+        self.serve();
+        self.pools.forget_gone();
+        for id in std::mem::take(&mut self.review) {
+            self.compare(id);
+        }
+    }
+
+    /// Compares what an object says with what is decided, and notes when that changes by itself.
+    fn compare(&mut self, id: Id) {
+        let Some(entry) = self.roster.get(id) else { return };
+        let (age, deadline, differs) =
+            (entry.age.clone(), entry.deadline(self), self.change(entry).is_some());
+        if differs {
+            self.outstanding.insert(age.clone(), id);
+        } else {
+            self.outstanding.remove(&age);
+        }
+        if let Some(old) = self.deadline_of.remove(&id) {
+            self.deadlines.remove(&(old, age.clone(), id));
+        }
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, age, id));
+            self.deadline_of.insert(id, deadline);
+        }
+    }
+
+    /// Somebody is at an address from now on.
+    pub(crate) fn occupy(&mut self, id: Id, address: IpAddr) {
+        if self.occupancy.enter(address, id) {
+            self.pools.take(address);
+        }
+    }
+
+    /// Somebody may be at an address no longer; it is, as long as it holds it or its status says so.
+    pub(crate) fn vacate(&mut self, id: Id, address: IpAddr) {
+        if self.roster.get(id).is_none_or(|entry| !entry.is_at(address)) {
+            self.leave(id, address);
+        } else {
+            self.touched.insert(address);
+        }
+    }
+
+    fn leave(&mut self, id: Id, address: IpAddr) {
+        if self.occupancy.leave(address, id) {
+            self.pools.free(address);
+        }
+        self.touched.insert(address);
+    }
+
+    pub(crate) fn touch_key(&mut self, service: &Service) {
+        if let Some(key) = sharing::key(service) {
+            self.touched_keys.insert(key.into());
+        }
+    }
+}
+
+/// Everything of a Service that a decision looks at, apart from what sharing looks at and from its status.
+fn decides(service: &Service) -> impl PartialEq {
+    let Service { labels, annotations, class, families, family_policy, load_balancer_ip, .. } = service;
+    (
+        (labels.clone(), annotations.clone(), class.clone(), families.clone()),
+        (*family_policy, load_balancer_ip.clone(), service.load_balancer, service.deleting),
+    )
+}

@@ -1,0 +1,219 @@
+//! Which of its addresses a Service keeps.
+//!
+//! Invariant: an address goes only for a reason that has a name. A pool that is disabled, in conflict or not understood takes
+//! nothing away; one that went away takes nothing away before the time of grace is over.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use smallvec::SmallVec;
+
+use crate::ipam::Ipam;
+use crate::plan::{Reason, Release};
+use crate::request::Wanted;
+use crate::roster::{Entry, Held, Id, News, Say};
+use crate::service::Family;
+use crate::sharing;
+
+/// Addresses that a Service lays claim to, the most important first.
+pub(crate) type Claims = SmallVec<[Held; 1]>;
+
+/// What becomes of an address that is held.
+enum Stay {
+    Yes(Held),
+    No(Release),
+}
+
+impl Ipam {
+    /// What a Service lays claim to. One that makes its claims anew gets up from all its addresses until it is its turn.
+    pub(crate) fn claims(&mut self, id: Id) -> Claims {
+        let Some(entry) = self.roster.get_mut(id) else { return Claims::new() };
+        if !entry.news.unseats() {
+            return entry.held.clone();
+        }
+        let held = std::mem::take(&mut entry.held);
+        let News { first_sight, restated, .. } = entry.news;
+        if !(first_sight || restated) || !entry.is_served() {
+            return held;
+        }
+        // What the status says comes first; what was held besides counts where the status leaves something to be wanted.
+        let before = |address| held.iter().find(|held| held.address == address).cloned();
+        let said =
+            entry.standing.iter().map(|address| before(*address).unwrap_or_else(|| Held::adopted(*address)));
+        let mut claims: Claims = said.collect();
+        for held in &held {
+            let covered = match &entry.request.wanted {
+                Wanted::Families(_) => {
+                    claims.iter().any(|claim| Family::of(claim.address) == Family::of(held.address))
+                }
+                Wanted::Addresses(_) => claims.iter().any(|claim| claim.address == held.address),
+            };
+            if !covered {
+                claims.push(held.clone());
+            }
+        }
+        claims
+    }
+
+    /// Decides which claims of a Service are granted. Whatever changes by that is marked.
+    pub(crate) fn keep(&mut self, id: Id, claims: Claims, now: Timestamp) {
+        let Some(entry) = self.roster.get(id) else { return };
+        let news = entry.news;
+        let mut granted: Claims = SmallVec::new();
+        let mut lost: Vec<(IpAddr, Release)> = Vec::new();
+        for claim in claims {
+            let address = claim.address;
+            match self.stays(id, claim, now) {
+                Stay::Yes(held) if self.sit_down(id, address, news) => granted.push(held),
+                Stay::Yes(_) => lost.push((address, Release::CannotShare)),
+                Stay::No(why) => lost.push((address, why)),
+            }
+        }
+        self.set_held(id, granted, lost);
+    }
+
+    /// Takes note of what a Service holds from now on.
+    fn set_held(&mut self, id: Id, granted: Claims, lost: Vec<(IpAddr, Release)>) {
+        let Some(entry) = self.roster.get_mut(id) else { return };
+        let (news, dormant) = (std::mem::take(&mut entry.news), self.pools.is_empty());
+        let addresses =
+            |held: &Claims| held.iter().map(|held| held.address).collect::<SmallVec<[IpAddr; 2]>>();
+        let moved = news.unseats() || addresses(&entry.held) != addresses(&granted);
+        entry.held = granted;
+        if dormant && !lost.is_empty() && entry.is_served() {
+            entry.say = Say::Refused(Reason::NoPool, "there is no pool".into());
+        }
+        entry.lost.retain(|(address, _)| !lost.iter().any(|(other, _)| other == address));
+        entry.lost.extend(&lost);
+        let standing = entry.standing.clone();
+        entry.lost.retain(|(address, _)| standing.contains(address));
+        let (service, held) = (Arc::clone(&entry.service), addresses(&entry.held));
+        for (address, _) in &lost {
+            self.vacate(id, *address);
+        }
+        if moved {
+            self.touched.extend(held);
+            self.touch_key(&service);
+        }
+    }
+
+    /// Whether an address may stay with a Service, others at it aside.
+    fn stays(&mut self, id: Id, held: Held, now: Timestamp) -> Stay {
+        let Some(entry) = self.roster.get(id) else { return Stay::No(Release::NotOurs) };
+        if entry.service.deleting {
+            // It stands in its status as long as it is there; nothing new is begun.
+            return Stay::No(Release::NotOurs);
+        }
+        if !entry.ours {
+            return Stay::No(Release::NotOurs);
+        }
+        if self.pools.is_empty() {
+            return self.stays_without_pool(held, now);
+        }
+        if !entry.request.allows(held.address) {
+            return Stay::No(match entry.request.wanted {
+                Wanted::Families(_) => Release::FamilyNotWanted,
+                Wanted::Addresses(_) => Release::NotRequested,
+            });
+        }
+        let service = &entry.service;
+        let mut keeping = self
+            .pools
+            .iter()
+            .map(|(_, member)| &member.pool)
+            .filter(|pool| pool.keeps(held.address, service));
+        let first = keeping.next();
+        let covering = first
+            .into_iter()
+            .chain(keeping)
+            .find(|pool| pool.covers(held.address))
+            .map(|pool| Arc::clone(&pool.name));
+        match (first, covering) {
+            (_, Some(name)) => return Stay::Yes(Held { pool: Some(name), bare_since: None, ..held }),
+            // A block that is not understood may be the one that has it.
+            (Some(_), None) => return Stay::Yes(Held { bare_since: None, ..held }),
+            (None, None) => {}
+        }
+        let covered = self.pools.iter().any(|(_, member)| member.pool.covers(held.address));
+        let why = if covered { Release::SelectorMismatch } else { Release::NotInAnyPool };
+        let since = match &held.pool {
+            Some(name) if self.pools.has(name) => return Stay::No(why),
+            Some(name) => held.bare_since.or_else(|| self.pools.gone_at(name)).unwrap_or(now),
+            None if covered && held.bare_since.is_none() => return Stay::No(why),
+            None => held.bare_since.unwrap_or(now),
+        };
+        self.grace(held, since, now, why)
+    }
+
+    /// Without any pool nothing is decided, but what was given out of pools that went away goes in time.
+    fn stays_without_pool(&self, held: Held, now: Timestamp) -> Stay {
+        let gone = || held.pool.as_ref().map(|name| self.pools.gone_at(name).unwrap_or(now));
+        match held.bare_since.or_else(gone) {
+            Some(since) => self.grace(held, since, now, Release::NotInAnyPool),
+            None => Stay::Yes(held),
+        }
+    }
+
+    fn grace(&self, held: Held, since: Timestamp, now: Timestamp, why: Release) -> Stay {
+        if now < self.end_of_grace(since) {
+            Stay::Yes(Held { bare_since: Some(since), ..held })
+        } else {
+            Stay::No(why)
+        }
+    }
+
+    /// When an address goes that no pool covers since then.
+    pub(crate) fn end_of_grace(&self, since: Timestamp) -> Timestamp {
+        since.saturating_add(self.settings.grace).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Whether a Service can be at an address together with those who are seated there. Some have to get up for it: whoever
+    /// was only promised the address when the status of this one says it has it; and whoever is younger, when this one is
+    /// seen for the first time.
+    fn sit_down(&mut self, id: Id, address: IpAddr, news: News) -> bool {
+        if self.pools.is_empty() {
+            return true;
+        }
+        let Some(entry) = self.roster.get(id) else { return false };
+        let confirmed = entry.standing.contains(&address);
+        let mut yielding = Vec::new();
+        for other in self.occupancy.at(address).iter().filter(|other| **other != id) {
+            let Some(seated) = self.roster.get(*other).filter(|other| other.holds(address)) else { continue };
+            if sharing::compatible(&entry.service, &seated.service).is_ok() {
+                continue;
+            }
+            let promised = !seated.standing.contains(&address);
+            if confirmed && (promised || (news.first_sight && entry.age < seated.age)) {
+                yielding.push(*other);
+            } else {
+                return false;
+            }
+        }
+        for other in yielding {
+            self.expel(other, address);
+        }
+        true
+    }
+
+    /// Somebody has to leave an address to somebody with a better right.
+    fn expel(&mut self, id: Id, address: IpAddr) {
+        let Some(entry) = self.roster.get_mut(id) else { return };
+        entry.held.retain(|held| held.address != address);
+        if entry.standing.contains(&address) {
+            entry.lost.push((address, Release::CannotShare));
+        }
+        let (age, service) = (entry.age.clone(), Arc::clone(&entry.service));
+        self.vacate(id, address);
+        self.touch_key(&service);
+        self.work.insert(age, id);
+    }
+}
+
+impl Entry {
+    /// When the next of its addresses goes by time alone.
+    pub(crate) fn deadline(&self, ipam: &Ipam) -> Option<Timestamp> {
+        let since = self.held.iter().filter_map(|held| held.bare_since).min()?;
+        Some(ipam.end_of_grace(since))
+    }
+}

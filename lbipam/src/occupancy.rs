@@ -1,0 +1,180 @@
+//! Who is at which address, over all pools and whatever state they are in.
+//!
+//! Invariant: an address is in here as long as anybody holds it, or any Service's status still says so. Only such addresses
+//! cost memory: a pool's size costs nothing, and the lowest free address of a block is found by one look at the run of
+//! neighbouring addresses that covers its beginning.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use smallvec::SmallVec;
+
+use crate::range::{Range, address, number};
+use crate::roster::Id;
+use crate::service::Family;
+
+/// Addresses and who is at them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Occupancy {
+    occupants: BTreeMap<IpAddr, SmallVec<[Id; 2]>>,
+    v4: Runs,
+    v6: Runs,
+}
+
+impl Occupancy {
+    /// Whoever is at the address, by id.
+    pub(crate) fn at(&self, address: IpAddr) -> &[Id] {
+        self.occupants.get(&address).map_or(&[], SmallVec::as_slice)
+    }
+
+    /// Whether anybody is at the address.
+    pub(crate) fn is_taken(&self, address: IpAddr) -> bool {
+        self.occupants.contains_key(&address)
+    }
+
+    /// Somebody is at an address. Whether nobody was there before.
+    pub(crate) fn enter(&mut self, address: IpAddr, id: Id) -> bool {
+        let occupants = self.occupants.entry(address).or_default();
+        let first = occupants.is_empty();
+        if let Err(at) = occupants.binary_search(&id) {
+            occupants.insert(at, id);
+        }
+        if first {
+            self.runs_mut(Family::of(address)).insert(number(address));
+        }
+        first
+    }
+
+    /// Somebody is no longer at an address. Whether nobody is there now, who was before.
+    pub(crate) fn leave(&mut self, address: IpAddr, id: Id) -> bool {
+        let Some(occupants) = self.occupants.get_mut(&address) else { return false };
+        if let Ok(at) = occupants.binary_search(&id) {
+            occupants.remove(at);
+        }
+        if !occupants.is_empty() {
+            return false;
+        }
+        self.occupants.remove(&address);
+        self.runs_mut(Family::of(address)).remove(number(address));
+        true
+    }
+
+    /// The lowest address of a range at which nobody is.
+    pub(crate) fn lowest_free(&self, range: Range) -> Option<IpAddr> {
+        let free = self.runs(range.family()).lowest_free(range.first_number(), range.last_number())?;
+        Some(address(range.family(), free))
+    }
+
+    /// All of them, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (IpAddr, &[Id])> {
+        self.occupants.iter().map(|(address, occupants)| (*address, occupants.as_slice()))
+    }
+
+    /// Those of a range, ascending.
+    pub(crate) fn within(&self, range: Range) -> impl Iterator<Item = (IpAddr, &[Id])> {
+        let occupants = self.occupants.range(range.first()..=range.last());
+        occupants.map(|(address, occupants)| (*address, occupants.as_slice()))
+    }
+
+    fn runs(&self, family: Family) -> &Runs {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    fn runs_mut(&mut self, family: Family) -> &mut Runs {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
+    }
+}
+
+/// Numbers in use, as runs from a first to a last one. No two runs touch: after the end of one there is always a gap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Runs(BTreeMap<u128, u128>);
+
+impl Runs {
+    fn insert(&mut self, number: u128) {
+        if self.covering(number).is_some() {
+            return;
+        }
+        let below = number.checked_sub(1).and_then(|below| self.covering(below));
+        let first = below.map_or(number, |(first, _)| first);
+        let above = number.checked_add(1).and_then(|above| self.0.remove(&above));
+        self.0.insert(first, above.unwrap_or(number));
+    }
+
+    fn remove(&mut self, number: u128) {
+        let Some((first, last)) = self.covering(number) else { return };
+        self.0.remove(&first);
+        if first < number {
+            self.0.insert(first, number - 1);
+        }
+        if number < last {
+            self.0.insert(number + 1, last);
+        }
+    }
+
+    /// The run that a number is in.
+    fn covering(&self, number: u128) -> Option<(u128, u128)> {
+        let (first, last) = self.0.range(..=number).next_back()?;
+        (number <= *last).then_some((*first, *last))
+    }
+
+    fn lowest_free(&self, first: u128, last: u128) -> Option<u128> {
+        let free = match self.covering(first) {
+            Some((_, end)) => end.checked_add(1)?,
+            None => first,
+        };
+        (free <= last).then_some(free)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn runs_are_a_set(steps in prop::collection::vec((any::<bool>(), 0u128..40), 0..200), low in 0u128..40, length in 0u128..40) {
+            // At the upper end of all numbers, where sums overflow.
+            let base = u128::MAX - 39;
+            let (mut runs, mut set) = (Runs::default(), BTreeSet::new());
+            for (insert, number) in steps {
+                let number = base + number;
+                if insert {
+                    runs.insert(number);
+                    set.insert(number);
+                } else {
+                    runs.remove(number);
+                    set.remove(&number);
+                }
+                let (first, last) = (base + low, (base + low).saturating_add(length));
+                prop_assert_eq!(runs.lowest_free(first, last), (first..=last).find(|number| !set.contains(number)));
+                let mut ends: Vec<_> = runs.0.iter().flat_map(|(first, last)| [*first, *last]).collect();
+                prop_assert!(ends.is_sorted());
+                ends.dedup();
+                prop_assert!(runs.0.iter().zip(runs.0.iter().skip(1)).all(|((_, last), (first, _))| last + 1 < *first));
+                prop_assert_eq!(runs.0.iter().map(|(first, last)| last - first + 1).sum::<u128>(), set.len() as u128);
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_is_free_when_the_last_one_leaves() {
+        let mut occupancy = Occupancy::default();
+        let ip: IpAddr = "::".parse().unwrap();
+        assert!(occupancy.enter(ip, Id(2)) && !occupancy.enter(ip, Id(1)) && !occupancy.enter(ip, Id(1)));
+        assert_eq!(occupancy.at(ip), [Id(1), Id(2)]);
+        let all = Range::new(ip, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap()).unwrap();
+        assert_eq!(occupancy.lowest_free(all), Some("::1".parse().unwrap()));
+        assert!(!occupancy.leave(ip, Id(2)) && occupancy.leave(ip, Id(1)) && !occupancy.leave(ip, Id(1)));
+        assert_eq!(occupancy.lowest_free(all), Some(ip));
+    }
+}
