@@ -10,7 +10,7 @@ use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rutter_crds::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
-    CiliumBGPPeerConfig, CiliumLoadBalancerIPPool, CiliumNode, CiliumPodIPPool,
+    CiliumBGPPeerConfig, CiliumLoadBalancerIPPool, CiliumNode, CiliumPodIPPool, LoadBalancerIPReservation,
 };
 use serde::Serialize;
 
@@ -108,6 +108,7 @@ pub enum Object {
     CiliumNode(Arc<CiliumNode>),
     CiliumPodIPPool(Arc<CiliumPodIPPool>),
     CiliumLoadBalancerIPPool(Arc<CiliumLoadBalancerIPPool>),
+    LoadBalancerIPReservation(Arc<LoadBalancerIPReservation>),
 }
 
 impl Object {
@@ -150,6 +151,7 @@ impl Object {
             Self::CiliumNode(object) => &object.metadata,
             Self::CiliumPodIPPool(object) => &object.metadata,
             Self::CiliumLoadBalancerIPPool(object) => &object.metadata,
+            Self::LoadBalancerIPReservation(object) => &object.metadata,
         })
     }
 }

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use rutter_crds::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
-    CiliumBGPPeerConfig, CiliumLoadBalancerIPPool, CiliumNode, CiliumPodIPPool,
+    CiliumBGPPeerConfig, CiliumLoadBalancerIPPool, CiliumNode, CiliumPodIPPool, LoadBalancerIPReservation,
 };
 
 use crate::object::{EndpointSlice, NamespacedName, Object, SecretObject, Service};
@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub pod_ip_pools: Arc<BTreeMap<String, Arc<CiliumPodIPPool>>>,
     /// Pools of load balancers' addresses by name.
     pub lb_pools: Arc<BTreeMap<String, Arc<CiliumLoadBalancerIPPool>>>,
+    /// Reservations of load balancers' addresses by name.
+    pub lb_reservations: Arc<BTreeMap<String, Arc<LoadBalancerIPReservation>>>,
 }
 
 /// What a Node and its CiliumNode say together.
@@ -106,6 +108,9 @@ impl Snapshot {
             }
             Object::CiliumLoadBalancerIPPool(pool) => {
                 Arc::make_mut(&mut self.lb_pools).insert(name, pool);
+            }
+            Object::LoadBalancerIPReservation(reservation) => {
+                Arc::make_mut(&mut self.lb_reservations).insert(name, reservation);
             }
         }
     }

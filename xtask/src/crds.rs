@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use rutter_crds::schema::Kind;
+use rutter_crds::manifest;
 use serde_json::Value;
 
 use crate::run;
@@ -33,9 +33,8 @@ fn folder() -> PathBuf {
 
 /// File name and content of every definition.
 fn files() -> Result<Vec<(String, String)>> {
-    Kind::INSTALLED
+    manifest::installed()
         .into_iter()
-        .filter_map(Kind::manifest)
         .map(|manifest| {
             let name = manifest["spec"]["names"]["plural"].as_str().context("a definition without a name")?;
             Ok((format!("{name}.yaml"), format!("{HEAD}{}", yaml(&manifest)?)))
@@ -72,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back_as_the_same() {
-        for manifest in Kind::INSTALLED.into_iter().filter_map(Kind::manifest) {
+        for manifest in manifest::installed() {
             let back: Value = serde_saphyr::from_str(&yaml(&manifest).unwrap()).unwrap();
             assert_eq!(back, manifest);
         }

@@ -1,4 +1,4 @@
-//! Cilium's custom resources as Rust types, one file per kind.
+//! Cilium's custom resources as Rust types, one file per kind, and the one kind of our own.
 //!
 //! Invariant: names, limits, defaults and rules are exactly those of Cilium's CRDs; a test compares every property of
 //! the generated schemas with the real manifests, version by version. The types are those of `v2`; [`schema`] also
@@ -13,7 +13,8 @@ pub mod cilium_node;
 pub mod condition;
 pub mod label_selector;
 pub mod load_balancer_ip_pool;
-mod manifest;
+pub mod load_balancer_ip_reservation;
+pub mod manifest;
 mod pattern;
 pub mod pod_ip_pool;
 pub mod schema;
@@ -31,5 +32,6 @@ pub use load_balancer_ip_pool::{
     AllowFirstLastIPs, CiliumLoadBalancerIPPool, CiliumLoadBalancerIPPoolIPBlock,
     CiliumLoadBalancerIPPoolSpec, CiliumLoadBalancerIPPoolStatus,
 };
+pub use load_balancer_ip_reservation::{LoadBalancerIPReservation, LoadBalancerIPReservationSpec};
 pub use pod_ip_pool::{CiliumPodIPPool, CiliumPodIPPoolSpec};
 pub use selector_text::TextSelector;

@@ -9,11 +9,15 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     CiliumBGPAdvertisement, CiliumBGPClusterConfig, CiliumBGPNodeConfig, CiliumBGPNodeConfigOverride,
-    CiliumBGPPeerConfig, CiliumLoadBalancerIPPool, CiliumNode, CiliumPodIPPool,
+    CiliumBGPPeerConfig, CiliumLoadBalancerIPPool, CiliumNode, CiliumPodIPPool, LoadBalancerIPReservation,
 };
 
-/// API group of all kinds here.
+/// API group of Cilium's kinds.
 pub const GROUP: &str = "cilium.io";
+/// API group of our own kind.
+pub const OWN_GROUP: &str = "rutter.dev";
+/// The one version of our own kind.
+pub const OWN_VERSION: &str = "v1alpha1";
 
 /// A served version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +42,7 @@ impl Version {
     }
 }
 
-/// A kind of this crate.
+/// One of Cilium's kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the variants are the kinds")]
 pub enum Kind {
@@ -71,10 +75,7 @@ impl Kind {
     /// Never: the types are fixed at compile time, and a test generates every schema.
     #[must_use]
     pub fn open_api_v3(self, version: Version) -> Option<Value> {
-        let props = self.derived().spec.versions.into_iter().next()?.schema?.open_api_v3_schema?;
-        let mut schema = serde_json::to_value(props).expect("a schema is plain JSON");
-        remove_nullable(&mut schema);
-        add_object_fields(&mut schema);
+        let mut schema = completed(self.derived())?;
         match (self, version) {
             // Its v2 exists upstream and is not served.
             (Self::CiliumPodIPPool, Version::V2) => None,
@@ -133,6 +134,23 @@ impl Kind {
         }
         Some(schema)
     }
+}
+
+/// The schema of our own kind, LoadBalancerIPReservation.
+///
+/// # Panics
+/// Never: the type is fixed at compile time, and a test generates the schema.
+#[must_use]
+pub fn reservation() -> Value {
+    completed(LoadBalancerIPReservation::crd()).expect("the derive writes a schema")
+}
+
+fn completed(derived: CustomResourceDefinition) -> Option<Value> {
+    let props = derived.spec.versions.into_iter().next()?.schema?.open_api_v3_schema?;
+    let mut schema = serde_json::to_value(props).expect("a schema is plain JSON");
+    remove_nullable(&mut schema);
+    add_object_fields(&mut schema);
+    Some(schema)
 }
 
 /// `Option` fields come out as nullable; Cilium's are not: a null there is dropped by the API server.

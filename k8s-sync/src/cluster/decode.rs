@@ -92,6 +92,7 @@ pub(super) fn decode(watched: Watched, detail: Detail, json: &str) -> Result<Obj
         Watched::Override => Object::CiliumBGPNodeConfigOverride(custom(json)?),
         Watched::PodIPPool => Object::CiliumPodIPPool(custom(json)?),
         Watched::LbPool => Object::CiliumLoadBalancerIPPool(custom(json)?),
+        Watched::LbReservation => Object::LoadBalancerIPReservation(custom(json)?),
         Watched::NodeConfig => {
             let mut config: Arc<CiliumBGPNodeConfig> = custom(json)?;
             // The state of the sessions is ours to write; reading it back would be a change each time.

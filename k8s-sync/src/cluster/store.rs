@@ -73,6 +73,9 @@ impl Store {
             }
             Watched::PodIPPool => Object::CiliumPodIPPool(Arc::clone(snapshot.pod_ip_pools.get(name)?)),
             Watched::LbPool => Object::CiliumLoadBalancerIPPool(Arc::clone(snapshot.lb_pools.get(name)?)),
+            Watched::LbReservation => {
+                Object::LoadBalancerIPReservation(Arc::clone(snapshot.lb_reservations.get(name)?))
+            }
             Watched::NodeConfig => Object::CiliumBGPNodeConfig(Arc::clone(snapshot.node_configs.get(name)?)),
         })
     }
@@ -112,6 +115,7 @@ impl Store {
             Watched::Override => drop(Arc::make_mut(&mut snapshot.overrides).remove(name)),
             Watched::PodIPPool => drop(Arc::make_mut(&mut snapshot.pod_ip_pools).remove(name)),
             Watched::LbPool => drop(Arc::make_mut(&mut snapshot.lb_pools).remove(name)),
+            Watched::LbReservation => drop(Arc::make_mut(&mut snapshot.lb_reservations).remove(name)),
             Watched::NodeConfig => drop(Arc::make_mut(&mut snapshot.node_configs).remove(name)),
         }
         self.wake();
@@ -135,6 +139,7 @@ impl Store {
             Watched::Override => snapshot.overrides = fresh.overrides,
             Watched::PodIPPool => snapshot.pod_ip_pools = fresh.pod_ip_pools,
             Watched::LbPool => snapshot.lb_pools = fresh.lb_pools,
+            Watched::LbReservation => snapshot.lb_reservations = fresh.lb_reservations,
             Watched::NodeConfig => snapshot.node_configs = fresh.node_configs,
         }
         drop(guard);
@@ -157,6 +162,7 @@ impl Store {
             Watched::Override => snapshot.overrides.len(),
             Watched::PodIPPool => snapshot.pod_ip_pools.len(),
             Watched::LbPool => snapshot.lb_pools.len(),
+            Watched::LbReservation => snapshot.lb_reservations.len(),
             Watched::NodeConfig => snapshot.node_configs.len(),
         }
     }
@@ -212,6 +218,9 @@ fn is_same(before: &Object, now: &Object) -> bool {
         (Object::CiliumBGPAdvertisement(a), Object::CiliumBGPAdvertisement(b)) => a.spec == b.spec,
         (Object::CiliumPodIPPool(a), Object::CiliumPodIPPool(b)) => a.spec == b.spec,
         (Object::CiliumLoadBalancerIPPool(a), Object::CiliumLoadBalancerIPPool(b)) => {
+            a.spec == b.spec && a.status == b.status
+        }
+        (Object::LoadBalancerIPReservation(a), Object::LoadBalancerIPReservation(b)) => {
             a.spec == b.spec && a.status == b.status
         }
         (Object::CiliumBGPNodeConfigOverride(a), Object::CiliumBGPNodeConfigOverride(b)) => a.spec == b.spec,

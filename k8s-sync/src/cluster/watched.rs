@@ -2,6 +2,8 @@
 //!
 //! A new kind is one row in [`Watched::place`] and one arm wherever the compiler then complains.
 
+use rutter_crds::schema::{OWN_GROUP, OWN_VERSION};
+
 use super::address::{Address, encode};
 use super::reflection::{Parts, Scope};
 
@@ -21,6 +23,7 @@ pub(super) enum Watched {
     NodeConfig,
     PodIPPool,
     LbPool,
+    LbReservation,
 }
 
 /// Where the API has a kind.
@@ -63,6 +66,14 @@ impl Watched {
             Self::PodIPPool => row("CiliumPodIPPool", CILIUM, &["v2alpha1", "v2"], "ciliumpodippools", true),
             // Without the kind there is no pool, and without a pool nothing is allocated.
             Self::LbPool => row("CiliumLoadBalancerIPPool", CILIUM, BOTH, "ciliumloadbalancerippools", true),
+            // Our own kind: a cluster that came from Cilium may not have it.
+            Self::LbReservation => row(
+                "LoadBalancerIPReservation",
+                OWN_GROUP,
+                &[OWN_VERSION],
+                "loadbalanceripreservations",
+                true,
+            ),
         }
     }
 }
@@ -149,6 +160,7 @@ impl Parts {
             (Source::all(Watched::ServiceCIDR), cluster_ranges),
             (Source { detail: Detail::Allocation, ..Source::all(Watched::Service) }, allocates),
             (Source::all(Watched::LbPool), lb_ipam),
+            (Source::all(Watched::LbReservation), lb_ipam),
             (Source { selector: NOT_HEADLESS.to_owned(), ..Source::all(Watched::EndpointSlice) }, node_ipam),
         ]
         .into_iter()

@@ -140,7 +140,7 @@ fn read_object(mut node: Node, kind: Kind) -> Document {
         remarks.extend(service::remarks(&node));
     }
     let mut lines = BTreeMap::new();
-    if matches!(kind, Kind::Custom(..)) {
+    if matches!(kind, Kind::Custom(..) | Kind::Reservation) {
         collect_lines(&node, &mut String::new(), &mut lines);
     }
     let mut object = None;
@@ -267,6 +267,7 @@ fn decode(node: &Node, kind: Kind) -> Result<Object, (String, String)> {
             Object::EndpointSlice(Arc::new(unshared(typed::<EndpointSlice>(json)?).into()))
         }
         Kind::ServiceCIDR => Object::ServiceCIDR(typed(json)?),
+        Kind::Reservation => Object::LoadBalancerIPReservation(typed(json)?),
         Kind::Secret => Object::Secret(decode_secret(json)?),
         Kind::Custom(custom, _) => match custom {
             CustomKind::CiliumBGPClusterConfig => Object::CiliumBGPClusterConfig(typed(json)?),

@@ -9,12 +9,15 @@ use k8s_openapi::api::core::v1::{Node, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use rutter_crds::schema::{GROUP, Kind as CustomKind, Version};
+use rutter_crds::schema::{self, GROUP, Kind as CustomKind, OWN_GROUP, OWN_VERSION, Version};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
 use super::schema::Schema;
 use crate::report::Reason;
+
+/// Our own kind.
+const RESERVATION: &str = "LoadBalancerIPReservation";
 
 /// A kind that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,7 @@ pub(crate) enum Kind {
     EndpointSlice,
     Secret,
     ServiceCIDR,
+    Reservation,
     Custom(CustomKind, Version),
 }
 
@@ -46,6 +50,7 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Secret => "Secret",
             Self::ServiceCIDR => "ServiceCIDR",
+            Self::Reservation => RESERVATION,
             Self::Custom(kind, _) => match kind {
                 CustomKind::CiliumBGPClusterConfig => "CiliumBGPClusterConfig",
                 CustomKind::CiliumBGPPeerConfig => "CiliumBGPPeerConfig",
@@ -87,6 +92,9 @@ pub(crate) fn lookup(api_version: &str, kind: &str) -> Lookup {
     if group == GROUP {
         return lookup_cilium(version, kind);
     }
+    if group == OWN_GROUP {
+        return lookup_own(version, kind);
+    }
     let full = format!("{api_version} {kind}");
     match (group, kind) {
         ("discovery.k8s.io", "EndpointSlice") => {
@@ -102,6 +110,17 @@ pub(crate) fn lookup(api_version: &str, kind: &str) -> Lookup {
             Lookup::Skipped(unknown(full, "Cilium's kinds have apiVersion: cilium.io/v2"))
         }
         _ => Lookup::Skipped(Reason::KindNotUsed { kind: full }),
+    }
+}
+
+fn lookup_own(version: &str, kind: &str) -> Lookup {
+    match (version, kind) {
+        (OWN_VERSION, RESERVATION) => Lookup::Used(Kind::Reservation),
+        (OWN_VERSION, "LoadBalancerIPReservationList") => Lookup::List,
+        _ => Lookup::Skipped(unknown(
+            format!("{OWN_GROUP}/{version} {kind}"),
+            "the kind of this group is LoadBalancerIPReservation, apiVersion: rutter.dev/v1alpha1",
+        )),
     }
 }
 
@@ -180,6 +199,9 @@ static SCHEMAS: LazyLock<Vec<(Kind, Schema)>> = LazyLock::new(|| {
     // The server prints an empty list here as null.
     slice.not_required(&["endpoints"]);
     schemas.push((Kind::EndpointSlice, slice));
+    let mut reservation = Schema::compile(&schema::reservation());
+    reservation.set_property("metadata", built_in::<ObjectMeta>());
+    schemas.push((Kind::Reservation, reservation));
     for (kind, version) in
         CustomKind::ALL.into_iter().flat_map(|kind| Version::ALL.map(|version| (kind, version)))
     {
@@ -223,6 +245,21 @@ mod tests {
     }
 
     #[test]
+    fn our_own_kind() {
+        assert_eq!(
+            lookup("rutter.dev/v1alpha1", "LoadBalancerIPReservation"),
+            Lookup::Used(Kind::Reservation)
+        );
+        assert_eq!(lookup("rutter.dev/v1alpha1", "LoadBalancerIPReservationList"), Lookup::List);
+        for (version, kind) in [("v1", "LoadBalancerIPReservation"), ("v1alpha1", "Reservation")] {
+            let Lookup::Skipped(reason) = lookup(&format!("rutter.dev/{version}"), kind) else {
+                panic!("{version} {kind} is skipped")
+            };
+            assert!(reason.to_string().contains("LoadBalancerIPReservation, apiVersion"), "{reason}");
+        }
+    }
+
+    #[test]
     fn kinds_that_exist_nowhere_are_answered_with_what_to_write() {
         for kind in ["CiliumBGPPeerPolicy", "CiliumBGPPeeringPolicy", "CiliumBGPPolicy"] {
             let Lookup::Skipped(reason) = lookup("cilium.io/v2alpha1", kind) else {
@@ -234,7 +271,14 @@ mod tests {
 
     #[test]
     fn every_used_kind_has_a_schema() {
-        for kind in [Kind::Node, Kind::Service, Kind::Secret, Kind::EndpointSlice, Kind::ServiceCIDR] {
+        for kind in [
+            Kind::Node,
+            Kind::Service,
+            Kind::Secret,
+            Kind::EndpointSlice,
+            Kind::ServiceCIDR,
+            Kind::Reservation,
+        ] {
             let _ = kind.schema();
         }
     }
