@@ -1,8 +1,8 @@
 //! Carrying out one change at the API server.
 //!
 //! Invariant: nothing is sent without a token of the current term, asked for right before. Whatever is sent to an existing
-//! object carries the version it was computed from, so that a write that was on its way when the term ended cannot undo what
-//! the next leader wrote.
+//! object carries the version it was computed from, and a new object is created and nothing else: the name must be free. So
+//! a write that was on its way when the term ended cannot undo what the next leader wrote.
 
 use k8s_sync::cluster::{Address, ApiError, Cluster, Preconditions};
 use kube_lease::Leadership;
@@ -78,10 +78,13 @@ impl Writer {
         let mut object = self.object(change, based_on);
         object["metadata"]["ownerReferences"] = json!([owner]);
         object["spec"] = json!(spec);
-        if let Some(based_on) = based_on {
-            let current = self.take_over(change, based_on).await?;
-            object["metadata"]["resourceVersion"] = current.into();
-        }
+        let Some(based_on) = based_on else {
+            // Server-side apply would write over one that came into being meanwhile.
+            self.fence()?;
+            return Ok(self.cluster.create(&self.collection(change), NODE_CONFIGS, &object).await?);
+        };
+        let current = self.take_over(change, based_on).await?;
+        object["metadata"]["resourceVersion"] = current.into();
         self.fence()?;
         Ok(self.cluster.apply(&self.address(change), NODE_CONFIGS, true, &object).await?)
     }
@@ -125,9 +128,13 @@ impl Writer {
         object
     }
 
-    fn address(&self, change: &Change) -> Address {
+    fn collection(&self, change: &Change) -> Address {
         let plural = format!("{}s", change.object.kind.to_ascii_lowercase());
-        Address::group("cilium.io", self.api_version, &plural).name(&change.object.name)
+        Address::group("cilium.io", self.api_version, &plural)
+    }
+
+    fn address(&self, change: &Change) -> Address {
+        self.collection(change).name(&change.object.name)
     }
 
     fn status(&self, change: &Change) -> Address {

@@ -28,6 +28,6 @@ mod watched;
 pub use address::Address;
 pub use connect::{Cluster, Connect, ConnectError};
 pub use error::ApiError;
-pub use reflection::{Parts, Reflection, Scope};
+pub use reflection::{Parts, Reflection, Round, Scope};
 pub use request::{Answer, Preconditions};
 pub use requests::RequestCount;

@@ -54,6 +54,10 @@ impl Scope {
     }
 }
 
+/// A moment from which on the snapshot is new enough, see [`Reflection::refresh`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Round(Vec<(usize, u64)>);
+
 /// Objects kept up to date, until it is dropped.
 #[derive(Debug)]
 pub struct Reflection {
@@ -108,6 +112,34 @@ impl Reflection {
             .iter()
             .filter(|(watched, _)| needed.iter().any(|source| source.watched == *watched))
             .all(|(watched, account)| certain(*watched, lock(account).standing))
+    }
+
+    /// Asks for the objects of these parts to be read from the beginning, so that everything the server had acknowledged before
+    /// this call is in the snapshot once [`is_of_round`](Self::is_of_round) says so. Objects that did not change are not decoded
+    /// again.
+    #[must_use]
+    pub fn refresh(&self, parts: Parts) -> Round {
+        let needed = sources(&Scope::Cluster(parts), None);
+        let asked = |(at, (watched, account)): (usize, &(Watched, Arc<Mutex<Account>>))| {
+            needed.iter().any(|source| source.watched == *watched).then(|| {
+                let account = lock(account);
+                account.asked.send_modify(|round| *round += 1);
+                (at, *account.asked.borrow())
+            })
+        };
+        Round(self.kinds.iter().enumerate().filter_map(asked).collect())
+    }
+
+    /// Whether what was asked for is read.
+    #[must_use]
+    pub fn is_of_round(&self, round: &Round) -> bool {
+        round.0.iter().all(|(at, wanted)| {
+            self.kinds.get(*at).is_some_and(|(watched, account)| {
+                let account = lock(account);
+                let missing = account.standing == Standing::NotServed && watched.place().optional;
+                missing || account.round.is_some_and(|read| read >= *wanted)
+            })
+        })
     }
 
     fn all(&self, holds: impl Fn(Watched, Standing) -> bool) -> bool {

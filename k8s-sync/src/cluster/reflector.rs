@@ -7,6 +7,7 @@
 //!            ▲                                 ▲      any other end, backoff │
 //!            └── refused: next API version     └─────────────────────────────┘
 //! ```
+//! Somebody who has to know what is true *now*, such as a new leader, asks for a new round: the state is read from the beginning.
 //! The initial state comes as a stream where the server can (Kubernetes 1.34 on), else page by page. Invariants: what was
 //! read is replaced only by a complete newer state; a watch goes on where the last one ended, so that a server that comes
 //! back is not asked for everything again unless it has forgotten.
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use hyper::{Method, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::address::encode;
@@ -68,6 +70,10 @@ pub(super) struct Account {
     pub(super) version: &'static str,
     /// How often it had to begin a watch again.
     pub(super) restarts: u64,
+    /// Counts the rounds that were asked for: states that are to be read from the beginning.
+    pub(super) asked: watch::Sender<u64>,
+    /// The newest round whose whole state was read. Its request was made after that round was asked for.
+    pub(super) round: Option<u64>,
 }
 
 impl Account {
@@ -92,6 +98,10 @@ pub(super) struct Reflector {
     watched_before: bool,
     /// Whether the last attempt found nobody.
     was_away: bool,
+    /// Rounds that are asked for.
+    asked: watch::Receiver<u64>,
+    /// The round that is being read.
+    round: u64,
 }
 
 impl Reflector {
@@ -101,7 +111,10 @@ impl Reflector {
         store: &Arc<Store>,
         account: &Arc<Mutex<Account>>,
     ) -> Self {
+        let asked = account.lock().unwrap_or_else(PoisonError::into_inner).asked.subscribe();
         Self {
+            asked,
+            round: 0,
             cluster: cluster.clone(),
             source,
             store: Arc::clone(store),
@@ -120,12 +133,14 @@ impl Reflector {
         loop {
             returns.mark_unchanged();
             let start = Instant::now();
+            self.begin();
             let pages = self.resource_version.is_none() && !self.streams;
             let result = if pages { self.pages().await } else { self.watch().await };
             if start.elapsed() > GOOD {
                 self.backoff.reset();
             }
             match result {
+                Ok(()) if self.asked.has_changed().unwrap_or(false) => {}
                 // A server that ends watches as soon as they begin is not asked in a circle.
                 Ok(()) if !pages && start.elapsed() < GOOD => sleep(self.backoff.pause(None)).await,
                 // The end of a page list, or of a watch whose time was over.
@@ -148,6 +163,15 @@ impl Reflector {
                     }
                 }
             }
+        }
+    }
+
+    /// What is asked for before the request is made is in its answer.
+    fn begin(&mut self) {
+        let asked = *self.asked.borrow_and_update();
+        if asked != self.round {
+            self.resource_version = None;
+            self.round = asked;
         }
     }
 
@@ -184,7 +208,16 @@ impl Reflector {
         }
         let mut state = initial.then(Vec::new);
         let mut undecodable = BTreeMap::new();
-        while let Some(line) = lines.next().await? {
+        loop {
+            let line = tokio::select! {
+                line = lines.next() => line?,
+                Ok(()) = self.asked.changed() => {
+                    // Left as changed for `begin`, which decides.
+                    self.asked.mark_changed();
+                    return Ok(());
+                }
+            };
+            let Some(line) = line else { return Ok(()) };
             let event: Event<'_> = self.parse(&line)?;
             match (event.type_, &mut state) {
                 ("ERROR", _) => return Err(self.refusal(event.object)),
@@ -204,7 +237,6 @@ impl Reflector {
                 (type_, None) => self.change(type_, event.object)?,
             }
         }
-        Ok(())
     }
 
     /// The initial state, page by page.
@@ -286,8 +318,15 @@ impl Reflector {
         let (kind, count) = (self.source.watched.place().kind, objects.len());
         tracing::debug!(kind, count, "initial state read");
         self.store.replace(self.source.watched, objects);
-        self.account(|account| account.undecodable = undecodable);
+        let round = self.round;
+        let first = self.account(|account| {
+            account.undecodable = undecodable;
+            account.round.replace(round) != Some(round)
+        });
         self.reached(true);
+        if first {
+            self.store.wake();
+        }
     }
 
     /// The server answers as it should.

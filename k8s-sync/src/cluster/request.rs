@@ -177,6 +177,20 @@ impl Cluster {
         self.patch(address, manager, "application/merge-patch+json", patch).await
     }
 
+    /// Strategic merge patch: lists of Kubernetes' own kinds merge by their keys. With `metadata.resourceVersion` in it: only if
+    /// nobody wrote in between. Custom resources have no such keys and refuse it.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn strategic_merge_patch(
+        &self,
+        address: &Address,
+        manager: &str,
+        patch: &Value,
+    ) -> Result<Value, ApiError> {
+        self.patch(address, manager, "application/strategic-merge-patch+json", patch).await
+    }
+
     async fn patch(
         &self,
         address: &Address,

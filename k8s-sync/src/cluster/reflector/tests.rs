@@ -283,3 +283,23 @@ async fn a_definite_no_is_an_answer_and_is_asked_again() {
     stage.until("forbidden", |stage| standing(stage) == Standing::Forbidden).await;
     stage.until("read", |stage| standing(stage) == Standing::Listed && stage.reasons().is_empty()).await;
 }
+
+#[tokio::test]
+async fn a_new_round_reads_from_the_beginning_while_everything_stays() {
+    let stage = Stage::new(|target, number| {
+        assert!(target.contains("sendInitialEvents"), "{target}");
+        match number {
+            1 => watch(&[event("ADDED", "a", 1, "9"), event("ADDED", "b", 1, "9"), complete(2)], true),
+            _ => sleepy(watch(&[event("ADDED", "b", 3, "12"), complete(4)], true)),
+        }
+    })
+    .await;
+    stage.until_held(&[("a", 9), ("b", 9)]).await;
+    assert_eq!(stage.account.lock().unwrap().round, Some(0));
+    stage.account.lock().unwrap().asked.send_modify(|round| *round += 1);
+    sleep(Duration::from_millis(30)).await;
+    assert_eq!(stage.held().len(), 2, "what was read stays until the new state is complete");
+    assert_eq!(stage.account.lock().unwrap().round, Some(0));
+    stage.until_held(&[("b", 12)]).await;
+    stage.until("the round", |stage| stage.account.lock().unwrap().round == Some(1)).await;
+}
