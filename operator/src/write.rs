@@ -105,7 +105,7 @@ impl Writer {
         let patch = json!([self.same_version(Some(based_on)), fields]);
         self.fence()?;
         let taken = self.cluster.json_patch(&self.address(change), NODE_CONFIGS, &patch).await?;
-        tracing::info!(object = %change.object, "took over the fields that another program had written");
+        tracing::info!(object = %change.object, "took over the fields that were written by updates");
         Ok(version(&taken).unwrap_or_default().to_owned())
     }
 
