@@ -22,6 +22,7 @@ use crate::reach::{ClusterOptions, Reach};
 mod explain;
 mod indent;
 mod intent;
+mod lbipam;
 mod nodes;
 mod operate;
 mod output;
@@ -101,6 +102,9 @@ enum Command {
     Explain(explain::Question),
     /// Whether all is well: operator, agents, bgpds, sessions, findings
     Status(status::Options),
+    /// Addresses of Services: which one and why, what a change would move, who has what
+    #[command(subcommand)]
+    Lbipam(lbipam::Command),
     /// What bgpd was told to do, by owner; and telling it
     #[command(subcommand)]
     Intent(intent::Command),
@@ -124,6 +128,9 @@ Examples:
   rutterctl -A explain service shop/web    why it is announced by these nodes and not by those
   rutterctl explain --manifests DIR prefix 10.0.0.1    the same from files, with nobody asked
   rutterctl -A status --wait               until everything is well
+  rutterctl lbipam explain shop/web        which pool gives it which address, and why not the others
+  rutterctl lbipam plan -f pool.yaml       who would lose or get an address
+  rutterctl lbipam show                    pools, and how full they are
 
 Whom it asks: the bgpd behind --socket; the cluster with --kubeconfig, --context or --all-nodes, and as `kubectl rutter`;
 else this machine's bgpd if its socket exists; else the cluster of the usual kubeconfig. Orders always go to one bgpd.
@@ -134,7 +141,7 @@ fn main() -> ExitCode {
     let called = if is_plugin() { command().bin_name("kubectl rutter") } else { command() };
     let arguments = called.get_matches();
     match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             if let Some(ClientError::Refused { raw, .. }) = error.downcast_ref()
                 && wants_json(&arguments)
@@ -214,7 +221,7 @@ fn wants_json(arguments: &ArgMatches) -> bool {
     })
 }
 
-fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
+fn run(arguments: &ArgMatches) -> anyhow::Result<ExitCode> {
     let cli = Cli::from_arg_matches(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -222,15 +229,17 @@ fn run(arguments: &ArgMatches) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         match &cli.command {
-            Command::Show { words } => show::run(&cli, "show", words, false).await,
-            Command::Bgp { words, capabilities } => show::run(&cli, "bgp", words, *capabilities).await,
-            Command::Clear { words } => operate::run(&cli, &cli.bgpd()?, "clear", words).await,
-            Command::Neighbor { words } => operate::run(&cli, &cli.bgpd()?, "neighbor", words).await,
-            Command::No { words } => operate::run(&cli, &cli.bgpd()?, "no", words).await,
-            Command::Explain(question) => explain::run(&cli, question).await,
-            Command::Status(options) => status::run(&cli, options).await,
-            Command::Intent(command) => intent::run(&cli.bgpd()?, command, cli.output).await,
+            Command::Show { words } => show::run(&cli, "show", words, false).await?,
+            Command::Bgp { words, capabilities } => show::run(&cli, "bgp", words, *capabilities).await?,
+            Command::Clear { words } => operate::run(&cli, &cli.bgpd()?, "clear", words).await?,
+            Command::Neighbor { words } => operate::run(&cli, &cli.bgpd()?, "neighbor", words).await?,
+            Command::No { words } => operate::run(&cli, &cli.bgpd()?, "no", words).await?,
+            Command::Explain(question) => explain::run(&cli, question).await?,
+            Command::Status(options) => status::run(&cli, options).await?,
+            Command::Lbipam(command) => return lbipam::run(&cli, command).await,
+            Command::Intent(command) => intent::run(&cli.bgpd()?, command, cli.output).await?,
         }
+        Ok(ExitCode::SUCCESS)
     })
 }
 

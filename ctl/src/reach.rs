@@ -33,7 +33,6 @@ pub(crate) struct ClusterOptions {
     pub(crate) all_nodes: bool,
     /// The namespace of rutter's pods
     #[arg(
-        short,
         long,
         global = true,
         value_name = "NAME",

@@ -14,8 +14,8 @@ use crate::nodes::{Answers, Nodes, ask, pods};
 use crate::reach::Reach;
 use crate::{Cli, Format, explain, indent, output};
 
-const OPERATOR_SELECTOR: &str = "app.kubernetes.io/name=rutter-operator";
-const OPERATOR_PORT: u64 = 9973;
+pub(crate) const OPERATOR_SELECTOR: &str = "app.kubernetes.io/name=rutter-operator";
+pub(crate) const OPERATOR_PORT: u64 = 9973;
 /// Between two looks while waiting.
 const INTERVAL: Duration = Duration::from_secs(1);
 
