@@ -1,5 +1,5 @@
-//! LoadBalancerIPReservation: addresses that stay with one Service, or with one namespace, whether it exists or not. A kind of
-//! rutter's own: Cilium has nothing like it. Written by people; the state is the operator's.
+//! LoadBalancerIPReservation: addresses that stay with one Service, whether it exists or not. A kind of rutter's own: Cilium has
+//! nothing like it. Written by people, or by the operator for Services that ask for it; the state is the operator's.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
 
-/// Addresses kept for one Service or one namespace.
+/// Addresses kept for one Service.
 #[expect(clippy::duplicated_attributes, reason = "print columns have the same type")]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -20,36 +20,34 @@ use crate::condition::Condition;
     category = "rutter",
     status = "LoadBalancerIPReservationStatus",
     derive = "PartialEq",
-    doc = "Addresses kept for one Service or one namespace.",
-    printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.service.namespace"),
-    printcolumn(name = "Service", type_ = "string", json_path = ".spec.service.name"),
+    doc = "Addresses kept for one Service.",
+    printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.serviceRef.namespace"),
+    printcolumn(name = "Service", type_ = "string", json_path = ".spec.serviceRef.name"),
     printcolumn(name = "Addresses", type_ = "string", json_path = ".spec.addresses"),
-    printcolumn(name = "Keep For", type_ = "string", json_path = ".spec.keepFor"),
-    printcolumn(name = "Unused Since", type_ = "date", json_path = ".status.unusedSince"),
+    printcolumn(name = "Released", type_ = "date", json_path = ".status.releasedAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct LoadBalancerIPReservationSpec {
-    /// The addresses. Nobody else gets them, and the Service gets them before any other of their family.
-    #[schemars(length(min = 1, max = 64), inner(length(min = 2, max = 45)), extend("x-kubernetes-list-type" = "set"))]
+    /// The addresses. Nobody but the Service gets them.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 2, max = 45)), extend("x-kubernetes-list-type" = "set"))]
     pub addresses: Vec<String>,
-    /// How long they are kept while the Service does not use them, like 10m or 24h. Absent: as long as this object exists.
+    /// How long they are kept once the Service is gone, like 10m or 24h. Absent: as long as this object exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    pub keep_for: Option<String>,
-    /// Whom they are for.
-    pub service: ReservedFor,
+    #[schemars(length(min = 1, max = 32))]
+    pub grace_period: Option<String>,
+    /// The Service.
+    pub service_ref: ReservedFor,
 }
 
-/// Whom a reservation is for.
+/// The Service that a reservation is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReservedFor {
-    /// The Service's name. Absent: every Service of the namespace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Its name.
     #[schemars(length(min = 1, max = 63))]
-    pub name: Option<String>,
-    /// The Service's namespace.
+    pub name: String,
+    /// Its namespace.
     #[schemars(length(min = 1, max = 63))]
     pub namespace: String,
 }
@@ -62,8 +60,8 @@ pub struct LoadBalancerIPReservationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// Since when the Service uses none of the addresses. Absent: it uses one.
+    /// Since when the Service is gone. Absent: it is there, or was never seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    pub unused_since: Option<Time>,
+    pub released_at: Option<Time>,
 }
