@@ -16,8 +16,16 @@ use crate::roster::{Entry, Held, Id, News, Say};
 use crate::service::Family;
 use crate::sharing;
 
-/// Addresses that a Service lays claim to, the most important first.
-pub(crate) type Claims = SmallVec<[Held; 1]>;
+/// What a Service lays claim to.
+#[derive(Default)]
+pub(crate) struct Claims {
+    /// The addresses, the most important first.
+    on: Seats,
+    /// What it held before.
+    before: Seats,
+}
+
+type Seats = SmallVec<[Held; 1]>;
 
 /// What becomes of an address that is held.
 enum Stay {
@@ -28,20 +36,20 @@ enum Stay {
 impl Ipam {
     /// What a Service lays claim to. One that makes its claims anew gets up from all its addresses until it is its turn.
     pub(crate) fn claims(&mut self, id: Id) -> Claims {
-        let Some(entry) = self.roster.get_mut(id) else { return Claims::new() };
+        let Some(entry) = self.roster.get_mut(id) else { return Claims::default() };
         if !entry.news.unseats() {
-            return entry.held.clone();
+            return Claims { on: entry.held.clone(), before: entry.held.clone() };
         }
         let held = std::mem::take(&mut entry.held);
         let News { first_sight, restated, .. } = entry.news;
         if !(first_sight || restated) || !entry.is_served() {
-            return held;
+            return Claims { on: held.clone(), before: held };
         }
         // What the status says comes first; what was held besides counts where the status leaves something to be wanted.
         let before = |address| held.iter().find(|held| held.address == address).cloned();
         let said =
             entry.standing.iter().map(|address| before(*address).unwrap_or_else(|| Held::adopted(*address)));
-        let mut claims: Claims = said.collect();
+        let mut claims: Seats = said.collect();
         for held in &held {
             let covered = match &entry.request.wanted {
                 Wanted::Families(_) => {
@@ -53,16 +61,16 @@ impl Ipam {
                 claims.push(held.clone());
             }
         }
-        claims
+        Claims { on: claims, before: held }
     }
 
     /// Decides which claims of a Service are granted. Whatever changes by that is marked.
     pub(crate) fn keep(&mut self, id: Id, claims: Claims, now: Timestamp) {
         let Some(entry) = self.roster.get(id) else { return };
         let news = entry.news;
-        let mut granted: Claims = SmallVec::new();
+        let mut granted = Seats::new();
         let mut lost: Vec<(IpAddr, Release)> = Vec::new();
-        for claim in claims {
+        for claim in claims.on {
             let address = claim.address;
             match self.stays(id, claim, now) {
                 Stay::Yes(held) if self.sit_down(id, address, news) => granted.push(held),
@@ -70,16 +78,16 @@ impl Ipam {
                 Stay::No(why) => lost.push((address, why)),
             }
         }
-        self.set_held(id, granted, lost);
+        self.set_held(id, &claims.before, granted, lost);
     }
 
     /// Takes note of what a Service holds from now on.
-    fn set_held(&mut self, id: Id, granted: Claims, lost: Vec<(IpAddr, Release)>) {
+    fn set_held(&mut self, id: Id, before: &Seats, granted: Seats, lost: Vec<(IpAddr, Release)>) {
         let Some(entry) = self.roster.get_mut(id) else { return };
         let (news, dormant) = (std::mem::take(&mut entry.news), self.pools.is_empty());
         let addresses =
-            |held: &Claims| held.iter().map(|held| held.address).collect::<SmallVec<[IpAddr; 2]>>();
-        let moved = news.unseats() || addresses(&entry.held) != addresses(&granted);
+            |held: &Seats| held.iter().map(|held| held.address).collect::<SmallVec<[IpAddr; 2]>>();
+        let moved = news.unseats() || addresses(before) != addresses(&granted);
         entry.held = granted;
         if dormant && !lost.is_empty() && entry.is_served() {
             entry.say = Say::Refused(Reason::NoPool, "there is no pool".into());
@@ -89,8 +97,8 @@ impl Ipam {
         let standing = entry.standing.clone();
         entry.lost.retain(|(address, _)| standing.contains(address));
         let (service, held) = (Arc::clone(&entry.service), addresses(&entry.held));
-        for (address, _) in &lost {
-            self.vacate(id, *address);
+        for seat in before.iter().filter(|seat| !held.contains(&seat.address)) {
+            self.vacate(id, seat.address);
         }
         if moved {
             self.touched.extend(held);
