@@ -15,6 +15,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rutter_crds::CiliumLoadBalancerIPPool;
 
+use crate::cluster_range::ClusterRange;
 use crate::give::Work;
 use crate::keys::Keys;
 use crate::occupancy::Occupancy;
@@ -51,6 +52,8 @@ pub struct Ipam {
     /// When addresses go by time alone.
     deadlines: BTreeSet<(Timestamp, Age, Id)>,
     deadline_of: BTreeMap<Id, Timestamp>,
+    /// Whether anybody was looked at, came or left since edits that wait were last looked at.
+    pub(crate) stirred: bool,
 }
 
 impl Ipam {
@@ -72,6 +75,7 @@ impl Ipam {
             outstanding: Work::new(),
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
+            stirred: false,
         }
     }
 
@@ -84,9 +88,22 @@ impl Ipam {
     /// All pools there are. Cheap if nothing but their statuses differs from the last time.
     pub fn handle_pools(&mut self, pools: Vec<Arc<CiliumLoadBalancerIPPool>>, now: Timestamp) {
         let was_empty = self.pools.is_empty();
-        if self.pools.replace(pools, &self.occupancy, &self.settings, now) == Difference::None {
+        let oldest = |address| oldest(&self.roster, &self.occupancy, address);
+        if self.pools.replace(pools, &self.occupancy, &oldest, &self.settings, now) == Difference::None {
             return;
         }
+        self.judge_everybody(was_empty);
+    }
+
+    /// All ranges that the cluster itself uses. Cheap if they are the same as before.
+    pub fn handle_cluster_ranges(&mut self, ranges: Vec<ClusterRange>) {
+        if self.pools.cover(ranges) == Difference::Decisive {
+            self.judge_everybody(false);
+        }
+    }
+
+    /// Notes that the pools decide differently from now on.
+    fn judge_everybody(&mut self, was_empty: bool) {
         self.waiting = Waiting::default();
         let ids: Vec<Id> = self.roster.iter().map(|(id, _)| id).collect();
         for id in ids {
@@ -124,6 +141,7 @@ impl Ipam {
     /// Everything that the objects do not say yet. Stays in the plan until they do.
     pub fn plan(&mut self, now: Timestamp) -> Plan {
         self.settle(now);
+        self.stage();
         let services =
             self.outstanding.values().filter_map(|id| self.change(self.roster.get(*id)?)).collect();
         Plan { services, pools: self.pools.changes(now) }
@@ -132,7 +150,8 @@ impl Ipam {
     /// When [`Self::plan`] would differ although nothing was handled.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|(deadline, ..)| *deadline)
+        let deadline = self.deadlines.first().map(|(deadline, ..)| *deadline);
+        deadline.into_iter().chain(self.pools.forecast_due()).min()
     }
 
     fn arrive(&mut self, service: Arc<Service>) {
@@ -247,6 +266,7 @@ impl Ipam {
             self.deadline_of.remove(&id);
             self.dirty.insert(age, id);
         }
+        self.stirred |= !(self.dirty.is_empty() && self.work.is_empty() && self.touched.is_empty());
         let dirty = std::mem::take(&mut self.dirty);
         let claims: Vec<_> = dirty.values().map(|id| (*id, self.claims(*id))).collect();
         for (id, claims) in claims {
@@ -298,6 +318,11 @@ impl Ipam {
         if self.occupancy.enter(address, id) {
             self.pools.take(address);
         }
+        self.note(address);
+    }
+
+    fn note(&mut self, address: IpAddr) {
+        self.pools.note(address, &|address| oldest(&self.roster, &self.occupancy, address));
     }
 
     /// Somebody may be at an address no longer; it is, as long as it holds it or its status says so.
@@ -313,6 +338,7 @@ impl Ipam {
         if self.occupancy.leave(address, id) {
             self.pools.free(address);
         }
+        self.note(address);
         self.touched.insert(address);
     }
 
@@ -321,6 +347,12 @@ impl Ipam {
             self.touched_keys.insert(key.into());
         }
     }
+}
+
+/// When the oldest of those who are at an address was created.
+fn oldest(roster: &Roster, occupancy: &Occupancy, address: IpAddr) -> Option<Timestamp> {
+    let entries = occupancy.at(address).iter().filter_map(|id| roster.get(*id));
+    entries.map(|entry| entry.service.created).min().flatten()
 }
 
 /// Everything of a Service that a decision looks at, apart from what sharing looks at and from its status.

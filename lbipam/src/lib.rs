@@ -39,6 +39,7 @@ pub mod selector;
 pub mod service;
 pub mod settings;
 pub mod sharing;
+mod staging;
 pub mod status;
 pub mod view;
 mod waiting;

@@ -14,6 +14,7 @@ use crate::plan::Reason;
 use crate::pool::Pool;
 use crate::pools::Member;
 use crate::range::Range;
+use crate::refusal::Covered;
 use crate::roster::Id;
 use crate::selector::ServiceSelector;
 use crate::service::{Family, Service, ServiceKey};
@@ -50,6 +51,8 @@ pub enum Refusal {
     Disabled,
     /// It overlaps another pool, which was there before.
     Conflict(Conflict),
+    /// It has addresses of the cluster's own, the first of which is this, and its owner wants that refused.
+    CoversClusterRange(Covered),
     /// It does not select the Service; [`Pool::unmet`] says in which terms.
     Selector,
     /// Its selector cannot be evaluated, so it selects nobody.
@@ -80,6 +83,7 @@ impl Refusal {
             | Self::NoAddressOfFamily
             | Self::Disabled
             | Self::Conflict(_)
+            | Self::CoversClusterRange(_)
             | Self::OnRequestOnly
             | Self::OtherPoolsNamed => Reason::NoPool,
             Self::Selector | Self::UnusableSelector => Reason::PoolSelectorMismatch,
@@ -94,7 +98,7 @@ impl Refusal {
     fn closeness(&self) -> u8 {
         match self {
             Self::NotInPool | Self::NoAddressOfFamily => 0,
-            Self::Disabled | Self::Conflict(_) => 1,
+            Self::Disabled | Self::Conflict(_) | Self::CoversClusterRange(_) => 1,
             Self::Selector | Self::UnusableSelector => 2,
             Self::OnRequestOnly | Self::OtherPoolsNamed => 3,
             Self::Full | Self::Edge | Self::Taken { .. } => 4,
@@ -139,6 +143,9 @@ impl Ipam {
         }
         if let Some(conflict) = &member.conflict {
             return Err(Refusal::Conflict(conflict.clone()));
+        }
+        if let Some(covered) = member.covered.first() {
+            return Err(Refusal::CoversClusterRange(covered.clone()));
         }
         if matches!(pool.selector, ServiceSelector::Unusable(_)) {
             return Err(Refusal::UnusableSelector);
@@ -243,6 +250,9 @@ impl Ipam {
             Some(Refusal::Disabled) => format!("pool {name} has {address}, and is disabled"),
             Some(Refusal::Conflict(_)) => {
                 format!("pool {name} has {address}, and is in conflict with another pool")
+            }
+            Some(Refusal::CoversClusterRange(covered)) => {
+                format!("pool {name} has {address}, and gives nothing new: {covered}")
             }
             Some(Refusal::Selector) => format!("pool {name} has {address}, and does not select this Service"),
             Some(Refusal::UnusableSelector) => {

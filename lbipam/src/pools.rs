@@ -4,17 +4,22 @@
 //! in each of them, since it is free in none.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rutter_crds::CiliumLoadBalancerIPPool;
 
+use crate::cluster_range::ClusterRange;
 use crate::conflict::{Conflict, conflicts};
 use crate::counts::{Counts, Tally};
+use crate::forecast::{self, Forecast, Since};
 use crate::occupancy::Occupancy;
 use crate::plan::PoolChange;
 use crate::pool::Pool;
+use crate::refusal::{self, Covered, covered};
+use crate::service::ServiceKey;
 use crate::settings::Settings;
 use crate::status;
 
@@ -23,7 +28,70 @@ use crate::status;
 pub(crate) struct Member {
     pub(crate) pool: Pool,
     pub(crate) conflict: Option<Conflict>,
+    /// What it has of the cluster's ranges, if its owner wants that refused.
+    pub(crate) covered: Vec<Covered>,
     pub(crate) tally: Tally,
+    /// Since when its addresses are held, if its owner wants a forecast.
+    since: Option<Since>,
+    /// What was to be expected of it when its status was last settled.
+    pub(crate) forecasts: Vec<Forecast>,
+    /// What would move if its edit did not wait, when its status was last settled.
+    pub(crate) would_move: Vec<Mover>,
+}
+
+/// An address that an edit which waits would take from a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mover {
+    pub(crate) address: IpAddr,
+    pub(crate) service: Arc<ServiceKey>,
+}
+
+impl fmt::Display for Mover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.address, self.service)
+    }
+}
+
+/// When the oldest of those who are at an address was created; none if nobody is, or nobody whose creation is known.
+pub(crate) type Oldest<'a> = &'a dyn Fn(IpAddr) -> Option<Timestamp>;
+
+impl Member {
+    fn new(pool: Pool, conflict: Option<Conflict>, cluster: &[ClusterRange]) -> Self {
+        Self {
+            covered: covered(&pool, cluster),
+            tally: Tally::default(),
+            since: pool.forecast_days.map(|_| Since::default()),
+            forecasts: Vec::new(),
+            would_move: Vec::new(),
+            conflict,
+            pool,
+        }
+    }
+
+    /// Counts whoever is at its addresses.
+    fn count(&mut self, occupancy: &Occupancy, oldest: Oldest<'_>) {
+        let taken = self.pool.union().iter().flat_map(|range| occupancy.within(*range));
+        for (address, _) in taken {
+            self.tally.take(&self.pool, address);
+            if let Some(since) = &mut self.since {
+                since.note(address, oldest(address));
+            }
+        }
+    }
+
+    /// What has to be written into its status.
+    fn change(&mut self, now: Timestamp) -> Option<PoolChange> {
+        let (pool, tally) = (&self.pool, self.tally);
+        let mut wanted = status::wanted(pool, &Counts::of(pool, tally), self.conflict.as_ref());
+        wanted.extend(pool.staged(self.would_move.iter()));
+        wanted.extend(refusal::condition(&self.covered));
+        if let Some(since) = &self.since {
+            self.forecasts = Forecast::of(pool, since, |family| Counts::of_family(pool, tally, family), now);
+            wanted.extend(forecast::condition(pool, &self.forecasts));
+        }
+        let annotate = pool.accepts(!self.would_move.is_empty()).into_iter().collect();
+        status::difference(pool, wanted, annotate, now)
+    }
 }
 
 /// What a new set of objects means.
@@ -44,6 +112,10 @@ pub(crate) struct Pools {
     gone: BTreeMap<Arc<str>, Timestamp>,
     /// Places of those whose status may have to be written.
     unsettled: BTreeSet<usize>,
+    /// What the cluster itself uses, sorted.
+    cluster: Vec<ClusterRange>,
+    /// When forecasts have to be made anew, if anybody wants one.
+    forecast_due: Option<Timestamp>,
 }
 
 impl Pools {
@@ -75,6 +147,7 @@ impl Pools {
         &mut self,
         objects: Vec<Arc<CiliumLoadBalancerIPPool>>,
         occupancy: &Occupancy,
+        oldest: Oldest<'_>,
         settings: &Settings,
         now: Timestamp,
     ) -> Difference {
@@ -104,22 +177,22 @@ impl Pools {
         }
         let mut pools: Vec<Pool> =
             objects.into_values().map(|object| Pool::parse(object, settings)).collect();
+        for pool in &mut pools {
+            let before = self.by_name.get(&pool.name).and_then(|place| self.members.get(*place));
+            if let Some(before) = before {
+                pool.inherit(&before.pool);
+            }
+        }
         pools.sort_by(Pool::asked_before);
         let mut conflicts = conflicts(&pools);
-        self.members = pools
-            .into_iter()
-            .map(|pool| Member {
-                conflict: conflicts.remove(&pool.name),
-                tally: Tally::of(
-                    &pool,
-                    pool.union()
-                        .iter()
-                        .flat_map(|range| occupancy.within(*range))
-                        .map(|(address, _)| address),
-                ),
-                pool,
-            })
-            .collect();
+        let members = pools.into_iter().map(|pool| {
+            let conflict = conflicts.remove(&pool.name);
+            let mut member = Member::new(pool, conflict, &self.cluster);
+            member.count(occupancy, oldest);
+            member
+        });
+        self.members = members.collect();
+        self.forecast_due = self.members.iter().any(|member| member.since.is_some()).then_some(now);
         self.by_name = self
             .members
             .iter()
@@ -151,18 +224,70 @@ impl Pools {
         }
     }
 
+    /// Who is at an address has changed.
+    pub(crate) fn note(&mut self, address: IpAddr, oldest: Oldest<'_>) {
+        if self.forecast_due.is_none() {
+            return;
+        }
+        for member in self.members.iter_mut().filter(|member| member.pool.covers(address)) {
+            if let Some(since) = &mut member.since {
+                since.note(address, oldest(address));
+            }
+        }
+    }
+
+    /// All ranges that the cluster itself uses.
+    pub(crate) fn cover(&mut self, mut cluster: Vec<ClusterRange>) -> Difference {
+        cluster.sort_unstable();
+        if cluster == self.cluster {
+            return Difference::None;
+        }
+        self.cluster = cluster;
+        let mut difference = Difference::None;
+        for (place, member) in self.members.iter_mut().enumerate() {
+            let covered = covered(&member.pool, &self.cluster);
+            if covered.is_empty() != member.covered.is_empty() {
+                difference = Difference::Decisive;
+            }
+            if covered != member.covered {
+                member.covered = covered;
+                self.unsettled.insert(place);
+            }
+        }
+        difference
+    }
+
+    /// Pools with an edit that waits, with their places.
+    pub(crate) fn staged(&self) -> Vec<usize> {
+        let staged = self.iter().filter(|(_, member)| member.pool.may_be_staged());
+        staged.map(|(place, _)| place).collect()
+    }
+
+    /// What the edit of a pool would move now.
+    pub(crate) fn would_move(&mut self, place: usize, movers: Vec<Mover>) {
+        if let Some(member) = self.members.get_mut(place)
+            && member.would_move != movers
+        {
+            member.would_move = movers;
+            self.unsettled.insert(place);
+        }
+    }
+
+    /// When a status may differ by time alone.
+    pub(crate) fn forecast_due(&self) -> Option<Timestamp> {
+        self.forecast_due
+    }
+
     /// What has to be written into the pools' statuses.
     pub(crate) fn changes(&mut self, now: Timestamp) -> Vec<PoolChange> {
+        if self.forecast_due.is_some_and(|due| due <= now) {
+            self.forecast_due = Some(forecast::next(now));
+            let forecast = self.members.iter().enumerate().filter(|(_, member)| member.since.is_some());
+            self.unsettled.extend(forecast.map(|(place, _)| place));
+        }
         let mut changes = Vec::new();
         self.unsettled.retain(|place| {
-            let change = self.members.get(*place).and_then(|member| {
-                let wanted = status::wanted(
-                    &member.pool,
-                    &Counts::of(&member.pool, member.tally),
-                    member.conflict.as_ref(),
-                );
-                status::difference(&member.pool, wanted, Vec::new(), now)
-            });
+            let change = self.members.get_mut(*place).and_then(|member| member.change(now));
             let differs = change.is_some();
             changes.extend(change);
             differs

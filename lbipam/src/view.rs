@@ -26,6 +26,12 @@ pub struct PoolView {
     pub disabled: bool,
     /// The text of its conflict, if it gives nothing new because of one.
     pub conflict: Option<String>,
+    /// What it has of the cluster's ranges, if it gives nothing new because of that.
+    pub covers_cluster_range: Option<String>,
+    /// Addresses, and whose they are, that its edit would move if it did not wait.
+    pub would_move: Vec<String>,
+    /// What is to be expected of its families, if its owner wants to know.
+    pub forecast: Vec<Outlook>,
     /// Ranges of its good blocks, in the order of the spec.
     pub ranges: Vec<String>,
     /// What is wrong with its other blocks.
@@ -34,6 +40,20 @@ pub struct PoolView {
     pub ipv4: Use,
     /// IPv6 addresses.
     pub ipv6: Use,
+}
+
+/// What is to be expected of one family of a pool, as of the last plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outlook {
+    /// The family.
+    pub family: Family,
+    /// Addresses a day: an upper bound of the net growth.
+    pub per_day: f64,
+    /// Whole days until the last address is gone, at that rate; absent without growth.
+    pub days_to_full: Option<u64>,
+    /// Below how many days the pool warns.
+    pub warns_below_days: Option<u32>,
 }
 
 /// How many addresses there are. Numbers are decimal texts: an IPv6 pool has more than JSON can count.
@@ -83,6 +103,18 @@ impl Ipam {
                 on_request_only: pool.annotations.on_request_only,
                 disabled: pool.disabled,
                 conflict: member.conflict.as_ref().map(ToString::to_string),
+                covers_cluster_range: (!member.covered.is_empty()).then(|| listed(&member.covered)),
+                would_move: member.would_move.iter().map(ToString::to_string).collect(),
+                forecast: member
+                    .forecasts
+                    .iter()
+                    .map(|forecast| Outlook {
+                        family: forecast.family,
+                        per_day: forecast.per_day(),
+                        days_to_full: forecast.days_to_full(),
+                        warns_below_days: pool.forecast_days,
+                    })
+                    .collect(),
                 ranges: pool.blocks.iter().map(|block| block.range.to_string()).collect(),
                 bad_blocks: (!pool.bad_blocks.is_empty()).then(|| {
                     listed(pool.bad_blocks.iter().map(|(index, bad)| format!("spec.blocks[{index}] {bad}")))

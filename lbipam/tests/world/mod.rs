@@ -67,6 +67,24 @@ impl World {
         self.tell_pools();
     }
 
+    /// Changes a pool as an API server would: a spec that differs is another generation.
+    pub(crate) fn edit_pool(&mut self, name: &str, edit: impl FnOnce(&mut CiliumLoadBalancerIPPool)) {
+        let mut pool = CiliumLoadBalancerIPPool::clone(&self.pools[name]);
+        edit(&mut pool);
+        if pool.spec != self.pools[name].spec {
+            pool.metadata.generation = Some(pool.metadata.generation.unwrap_or(1) + 1);
+        }
+        self.pools.insert(name.to_owned(), Arc::new(pool));
+        self.tell_pools();
+    }
+
+    /// A condition of a pool: status, reason and message, with blanks between; empty if there is none.
+    pub(crate) fn condition(&self, pool: &str, type_: &str) -> String {
+        let status = self.pools[pool].status.as_ref();
+        let condition = status.and_then(|status| status.conditions.iter().find(|one| one.type_ == type_));
+        condition.map_or(String::new(), |one| format!("{:?} {} {}", one.status, one.reason, one.message))
+    }
+
     pub(crate) fn delete_pool(&mut self, name: &str) {
         self.pools.remove(name).unwrap();
         self.tell_pools();
