@@ -325,6 +325,7 @@ impl Refusal {
             Self::NoAddressOfFamily => "no_address_of_family",
             Self::Disabled => "disabled",
             Self::Conflict(_) => "conflict",
+            Self::CoversClusterRange(_) => "covers_cluster_range",
             Self::Selector => "not_selected",
             Self::UnusableSelector => "selector_unusable",
             Self::OnRequestOnly => "on_request_only",
@@ -343,6 +344,9 @@ impl Refusal {
             Self::NoAddressOfFamily => "no block has addresses of this family".to_owned(),
             Self::Disabled => "spec.disabled: it gives nothing new".to_owned(),
             Self::Conflict(conflict) => conflict.to_string(),
+            Self::CoversClusterRange(covered) => {
+                format!("{covered}, and rutter.dev/refuse-cluster-ranges is on: it gives nothing new")
+            }
             Self::Selector | Self::UnusableSelector => pool.unmet(service).join("; "),
             Self::OnRequestOnly => {
                 "rutter.dev/auto-assign is \"false\": it gives only to who asks for an address of it, or for it (rutter.dev/pool)"

@@ -59,5 +59,5 @@ pub use request::{NotHandled, Request, Wanted, handled};
 pub use service::{Family, Service, ServiceKey};
 pub use settings::{DefaultIpam, Settings};
 pub use sharing::Incompatible;
-pub use view::{PoolView, ServiceCounts, Use};
+pub use view::{Outlook, PoolView, ServiceCounts, Use};
 pub use world::World;

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, bail};
-use lbipam::view::{PoolView, Use};
+use lbipam::view::{Outlook, PoolView, Use};
 use lbipam::{ServiceKey, Verdict};
 use rutter_api::cilium::table::Table;
 use serde::Serialize;
@@ -160,17 +160,27 @@ fn text_of_pools(pools: &[PoolView]) -> String {
     }
     let mut out = table.render();
     for pool in pools {
-        let notes = pool.conflict.iter().chain(&pool.bad_blocks);
-        for note in notes {
+        let notes = pool.conflict.iter().chain(&pool.bad_blocks).chain(&pool.covers_cluster_range).cloned();
+        let staged = (!pool.would_move.is_empty())
+            .then(|| format!("its edit waits, since it would move {}", pool.would_move.join(", ")));
+        for note in notes.chain(staged).chain(pool.forecast.iter().filter_map(near)) {
             out.push_str(&format!("! pool {}: {note}\n", pool.name));
         }
     }
     out
 }
 
+/// A family that is full sooner than the pool's owner wants.
+fn near(outlook: &Outlook) -> Option<String> {
+    let days =
+        outlook.days_to_full.filter(|days| *days < u64::from(outlook.warns_below_days.unwrap_or(0)))?;
+    Some(format!("{} full in {days} days, at {:.1} addresses a day", outlook.family, outlook.per_day))
+}
+
 fn state(pool: &PoolView) -> &'static str {
     match pool {
         PoolView { conflict: Some(_), .. } => "conflict",
+        PoolView { covers_cluster_range: Some(_), .. } => "refused",
         PoolView { disabled: true, .. } => "disabled",
         PoolView { on_request_only: true, .. } => "on request",
         _ => "gives",
