@@ -1,6 +1,8 @@
 //! Once everything is written, an allocator that was there all along and one that has just started agree, and neither of the
 //! rules that protect people is broken on the way: random programs of edits.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod world;
 
 use std::collections::BTreeMap;
