@@ -27,7 +27,6 @@ pub struct World {
     pools: BTreeMap<Box<str>, Arc<CiliumLoadBalancerIPPool>>,
     services: BTreeMap<Arc<ServiceKey>, Arc<Service>>,
     ipam: Ipam,
-    grace: SignedDuration,
     now: Timestamp,
 }
 
@@ -73,22 +72,31 @@ impl World {
         services: impl IntoIterator<Item = Arc<Service>>,
         now: Timestamp,
     ) -> Self {
-        let grace = settings.grace;
-        let by_name = |pool: Arc<CiliumLoadBalancerIPPool>| {
-            (pool.metadata.name.clone().unwrap_or_default().into_boxed_str(), pool)
-        };
-        let mut world = Self {
-            pools: pools.into_iter().map(by_name).collect(),
-            services: services.into_iter().map(|service| (Arc::clone(&service.key), service)).collect(),
-            ipam: Ipam::new(settings),
-            grace,
-            now,
-        };
+        let mut world = Self::around(Ipam::new(settings), pools, services, now);
         world.ipam.handle_pools(world.pools.values().cloned().collect(), now);
         for service in world.services.values() {
             world.ipam.handle_service(Arc::clone(service));
         }
         world
+    }
+
+    /// The same around an allocator that was handed these objects already.
+    #[must_use]
+    pub fn around(
+        ipam: Ipam,
+        pools: impl IntoIterator<Item = Arc<CiliumLoadBalancerIPPool>>,
+        services: impl IntoIterator<Item = Arc<Service>>,
+        now: Timestamp,
+    ) -> Self {
+        let by_name = |pool: Arc<CiliumLoadBalancerIPPool>| {
+            (pool.metadata.name.clone().unwrap_or_default().into_boxed_str(), pool)
+        };
+        Self {
+            pools: pools.into_iter().map(by_name).collect(),
+            services: services.into_iter().map(|service| (Arc::clone(&service.key), service)).collect(),
+            ipam,
+            now,
+        }
     }
 
     /// The allocator.
@@ -190,7 +198,7 @@ impl World {
     /// by Service.
     pub fn settle(&mut self) -> BTreeMap<Arc<ServiceKey>, Vec<Cause>> {
         let mut causes: BTreeMap<Arc<ServiceKey>, Vec<Cause>> = BTreeMap::new();
-        let end = self.now + self.grace + SignedDuration::from_secs(1);
+        let end = self.now + self.ipam.settings().grace + SignedDuration::from_secs(1);
         for _ in 0..ROUNDS {
             let plan = self.ipam.plan(self.now);
             if plan == Plan::default() {

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use k8s_sync::cluster::{Cluster, Parts, Scope};
+use k8s_sync::lbipam::feed;
 use k8s_sync::manifests::{Directory, read_text};
 use k8s_sync::object::Object;
 use k8s_sync::report::{Report, Severity};
 use k8s_sync::snapshot::Snapshot;
 use lbipam::world::World;
-use lbipam::{ServiceKey, Settings};
+use lbipam::{Ipam, ServiceKey, Settings};
 
 use super::Source;
 use super::operator::Operator;
@@ -85,7 +86,9 @@ impl Objects {
             (ServiceKey::new(name.namespace.as_str(), name.name.as_str()), kind)
         };
         let types = snapshot.services.values().map(|service| type_of(service)).collect();
-        let world = World::new(settings, pools, services, Timestamp::now());
+        let (mut ipam, now) = (Ipam::new(settings), Timestamp::now());
+        feed(&mut ipam, &Snapshot::default(), snapshot, now);
+        let world = World::around(ipam, pools, services, now);
         Self { world, types, operator: None, place }
     }
 

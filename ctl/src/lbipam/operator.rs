@@ -66,10 +66,6 @@ pub(super) struct Entry {
     pub(super) at: Option<jiff::Timestamp>,
     pub(super) service: String,
     pub(super) what: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) pool: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) why: Option<String>,
 }
 
 impl Operator {

@@ -271,11 +271,9 @@ fn one(whole: &Whole) -> String {
         return out;
     }
     out.push_str(&format!("\nWhat the operator saw{since}, newest first:\n"));
-    let mut table = Table::new(["At", "What", "Service", "Pool", "Why"]);
-    for Entry { at, service, what, pool, why } in &history.entries {
-        let at = at.map(seconds).unwrap_or_default();
-        let rest = [pool, why].map(|text| text.clone().unwrap_or_default());
-        table.push([at, what.clone(), service.clone()].into_iter().chain(rest));
+    let mut table = Table::new(["At", "What", "Service"]);
+    for Entry { at, service, what } in &history.entries {
+        table.push([at.map(seconds).unwrap_or_default(), what.clone(), service.clone()]);
     }
     out.push_str(&table.render());
     out

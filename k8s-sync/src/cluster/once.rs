@@ -14,28 +14,31 @@ use crate::report::{Finding, Reason, Report};
 use crate::snapshot::Snapshot;
 
 impl Cluster {
-    /// Everything that a process of this scope would follow, as it is now. Secrets are left out.
+    /// Everything that a process of this scope would follow, as it is now. Secrets are left out, and with a finding the kinds
+    /// that a cluster need not have and that we may not list.
     ///
     /// # Errors
-    /// The server is away, or does not let us list a kind that is needed.
+    /// The server is away, or does not let us list a kind without which nothing can be said.
     pub async fn read_once(&self, scope: &Scope) -> Result<(Snapshot, Report), ApiError> {
         let (mut snapshot, mut report) = (Snapshot::default(), Report::default());
         for source in sources(scope, None) {
             let place = source.watched.place();
-            let found = self.list_in_any_version(source.watched, &source.selector).await?;
-            let Some(found) = found else {
-                if !place.optional {
-                    let resource = format!("{}.{}", place.plural, place.group);
-                    report.add(Finding {
-                        location: None,
-                        object: None,
-                        field: None,
-                        reason: Reason::KindNotServed { kind: place.kind, resource },
-                    });
+            let resource = || format!("{}.{}", place.plural, place.group);
+            let about = |reason| Finding { location: None, object: None, field: None, reason };
+            // Without pools an answer about allocation would be a guess.
+            let needed = !place.optional || source.watched == Watched::LbPool;
+            let found = match self.list_in_any_version(source.watched, &source.selector).await {
+                Err(error) if error.is_forbidden() && !needed => {
+                    let problem = error.to_string();
+                    report.add(about(Reason::ApiForbidden { resource: resource(), problem }));
+                    continue;
                 }
-                continue;
+                answer => answer?,
             };
-            for item in found {
+            if found.is_none() && !place.optional {
+                report.add(about(Reason::KindNotServed { kind: place.kind, resource: resource() }));
+            }
+            for item in found.into_iter().flatten() {
                 match decode(source.watched, source.detail, &item.to_string()) {
                     Ok(object) => snapshot.insert(object),
                     Err(error) => {
