@@ -1,4 +1,4 @@
-//! The operator's own API, read only, over TCP: `/v1/health`, `/v1/status` and `/metrics`.
+//! The operator's own API, read only, over TCP: `/v1/health`, `/v1/status`, `/v1/lbipam` and `/metrics`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,12 +32,14 @@ pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// The routes.
 pub(crate) fn router(api: Api) -> Router {
+    let addresses = api.sources.addresses.clone().router();
     Router::new()
         .route("/v1/health", get(health))
         .route("/v1/status", get(status))
         .route("/metrics", get(metrics))
-        .fallback(unknown)
         .with_state(Arc::new(api))
+        .merge(addresses)
+        .fallback(unknown)
 }
 
 /// Alive is all that is asked here: a standby, or an operator whose API server is away, need not be restarted.
@@ -59,14 +61,14 @@ async fn status(State(api): State<Arc<Api>>) -> Response {
 }
 
 async fn metrics(State(api): State<Arc<Api>>) -> Response {
-    match api.metrics.text(&api.sources.status()) {
+    match api.metrics.text(&api.sources.status(), &api.sources.addresses) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => failed(&format!("the metrics cannot be written: {error:#}")),
     }
 }
 
 async fn unknown(uri: Uri) -> Response {
-    let error = format!("there is no {uri} here; try /v1/status, /v1/health or /metrics");
+    let error = format!("there is no {uri} here; try /v1/status, /v1/lbipam, /v1/health or /metrics");
     (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
 }
 

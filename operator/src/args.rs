@@ -12,6 +12,7 @@ use k8s_sync::{Options, RouterIds};
 use kube_lease::Settings;
 
 use crate::changes::Policy;
+use crate::lbipam::args::LbIpamArgs;
 
 /// Where a pod finds the namespace that it runs in.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -46,6 +47,8 @@ pub(crate) struct RunArgs {
     /// The IPv4 CIDR out of which router IDs come in mode ip-pool.
     #[arg(long, value_name = "CIDR", default_value = "")]
     bgp_router_id_allocation_ip_pool: String,
+    #[command(flatten)]
+    pub(crate) lbipam: LbIpamArgs,
     /// Namespace of the Lease. Without it: the namespace of the pod, else kube-system.
     #[arg(long, value_name = "NAMESPACE")]
     k8s_namespace: Option<String>,
@@ -143,7 +146,7 @@ impl RunArgs {
 }
 
 /// `15s`, `1500ms` or `1m`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let number: u64 =

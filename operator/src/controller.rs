@@ -9,9 +9,10 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_sync::Options;
-use k8s_sync::cluster::{ApiError, Cluster, Reflection};
+use k8s_sync::cluster::{ApiError, Cluster, Parts, Reflection};
 use k8s_sync::journal;
 use k8s_sync::report::Report;
+use k8s_sync::snapshot::Snapshot;
 use k8s_sync::translate::node_configs;
 use kube_lease::{Leadership, Token};
 use tokio::sync::watch;
@@ -25,6 +26,8 @@ use crate::write::{WriteError, Writer, served_version};
 
 /// Writes on their way at the same time.
 const AT_ONCE: usize = 8;
+/// What must have been read.
+const PARTS: Parts = Parts { bgp: true, lb_ipam: false, node_ipam: false, cluster_ranges: false };
 /// Writes of one pass: what happens meanwhile is planned in before the next ones.
 const AT_MOST: usize = 256;
 /// Longest rest between two passes while changes pour in.
@@ -46,6 +49,9 @@ struct Term {
     token: Token,
     writer: Writer,
     retries: Retries,
+    /// What the last pass of this term looked at, if there is nothing left of it to do.
+    planned: Option<Snapshot>,
+    findings: Report,
 }
 
 impl Controller {
@@ -61,9 +67,14 @@ impl Controller {
             term = self.term(term).await;
             let unread = self.reflection.report();
             let (mut findings, mut more) = (Report::default(), false);
-            if let Some(term) = term.as_mut().filter(|_| self.reflection.is_certain()) {
-                (findings, more) = self.pass(term).await;
-                self.metrics.ran(began.elapsed());
+            if let Some(term) = term.as_mut().filter(|_| self.reflection.is_certain_of(PARTS)) {
+                let snapshot = ours(self.reflection.snapshot());
+                if term.has_work(&snapshot, began) {
+                    (term.findings, more) = self.pass(term, &snapshot).await;
+                    term.planned = (!more).then_some(snapshot);
+                    self.metrics.ran(began.elapsed());
+                }
+                findings.clone_from(&term.findings);
             }
             let failing = term.as_ref().map(|term| failing(&term.retries)).unwrap_or_default();
             self.passed.send_modify(|passed| {
@@ -94,14 +105,14 @@ impl Controller {
         let api_version = served_version(&self.cluster).await;
         let (cluster, leadership) = (self.cluster.clone(), self.leadership.clone());
         let writer = Writer { cluster, leadership, api_version };
-        Some(Term { token, writer, retries: Retries::default() })
+        let (retries, findings) = (Retries::default(), Report::default());
+        Some(Term { token, writer, retries, planned: None, findings })
     }
 
     /// Plans and writes. Gives what there is to say about the objects, and whether there is more to write.
-    async fn pass(&self, term: &mut Term) -> (Report, bool) {
-        let snapshot = self.reflection.snapshot();
-        let plan = node_configs(&snapshot, &self.options);
-        let wanted = changes(&snapshot, &plan, self.policy, Timestamp::now());
+    async fn pass(&self, term: &mut Term, snapshot: &Snapshot) -> (Report, bool) {
+        let plan = node_configs(snapshot, &self.options);
+        let wanted = changes(snapshot, &plan, self.policy, Timestamp::now());
         let now = Instant::now();
         term.retries.keep_only(&wanted, now);
         let mut due: Vec<Change> =
@@ -141,6 +152,40 @@ impl Controller {
             self.metrics.failed(&change.blame);
             tracing::warn!(%object, change = what, %error, "not written, again in {pause:?}");
         }
+    }
+}
+
+impl Term {
+    /// Whether there is anything to do: objects that differ from those of the last pass, or a change that is due again.
+    fn has_work(&self, now: &Snapshot, moment: Instant) -> bool {
+        let due = self.retries.next().is_some_and(|next| next <= moment);
+        let same = |last: &Snapshot| {
+            Arc::ptr_eq(&last.nodes, &now.nodes)
+                && Arc::ptr_eq(&last.cilium_nodes, &now.cilium_nodes)
+                && Arc::ptr_eq(&last.secrets, &now.secrets)
+                && Arc::ptr_eq(&last.cluster_configs, &now.cluster_configs)
+                && Arc::ptr_eq(&last.peer_configs, &now.peer_configs)
+                && Arc::ptr_eq(&last.overrides, &now.overrides)
+                && Arc::ptr_eq(&last.node_configs, &now.node_configs)
+        };
+        due || !self.planned.as_ref().is_some_and(same)
+    }
+}
+
+/// The part of a snapshot that node configurations follow from. Services come and go by the thousand and are not among them.
+fn ours(snapshot: Snapshot) -> Snapshot {
+    let Snapshot {
+        nodes, cilium_nodes, secrets, cluster_configs, peer_configs, overrides, node_configs, ..
+    } = snapshot;
+    Snapshot {
+        nodes,
+        cilium_nodes,
+        secrets,
+        cluster_configs,
+        peer_configs,
+        overrides,
+        node_configs,
+        ..Snapshot::default()
     }
 }
 

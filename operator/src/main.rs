@@ -14,6 +14,7 @@ mod args;
 mod candidate;
 mod changes;
 mod controller;
+mod lbipam;
 mod metrics;
 mod ownership;
 mod plan;

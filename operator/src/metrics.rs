@@ -9,6 +9,7 @@ use prometheus::{
     Encoder as _, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::lbipam::{self, Counters, View};
 use crate::status::Status;
 
 /// What is counted while the operator runs.
@@ -18,6 +19,8 @@ pub(crate) struct Metrics {
     errors: IntCounterVec,
     runs: Histogram,
     writes: IntCounterVec,
+    /// Those of LB IPAM.
+    pub(crate) lbipam: Counters,
 }
 
 impl Metrics {
@@ -41,7 +44,8 @@ impl Metrics {
         registry.register(Box::new(errors.clone()))?;
         registry.register(Box::new(runs.clone()))?;
         registry.register(Box::new(writes.clone()))?;
-        Ok(Self { registry, errors, runs, writes })
+        let lbipam = Counters::new(&registry)?;
+        Ok(Self { registry, errors, runs, writes, lbipam })
     }
 
     pub(crate) fn failed(&self, object: &ObjectRef) {
@@ -57,8 +61,9 @@ impl Metrics {
     }
 
     /// The counters, and the state as it is now.
-    pub(crate) fn text(&self, status: &Status) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn text(&self, status: &Status, addresses: &View) -> anyhow::Result<Vec<u8>> {
         let now = Registry::new();
+        lbipam::metrics::gauges(&now, &addresses.lock())?;
         let gauges = |name: &str, help: &str, labels: &[&str]| -> anyhow::Result<IntGaugeVec> {
             let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
             now.register(Box::new(gauges.clone()))?;

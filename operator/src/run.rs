@@ -3,7 +3,7 @@
 //! Invariant: the lease is given back only after the last write has been answered or given up, so the successor writes alone.
 
 use std::io::IsTerminal as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -18,6 +18,7 @@ use crate::api::{self, Api};
 use crate::args::{LogFormat, RunArgs};
 use crate::candidate::{LeaderLease, identity};
 use crate::controller::Controller;
+use crate::lbipam::{self, View};
 use crate::metrics::Metrics;
 use crate::status::{Passed, Sources};
 
@@ -43,7 +44,8 @@ async fn operate(args: &RunArgs) -> anyhow::Result<()> {
     let cluster = Cluster::connect(&args.connect()).await?;
     let options = args.options();
     let secrets = options.secrets_namespace.as_deref();
-    let parts = Parts { bgp: true, ..Parts::default() };
+    let addresses = &args.lbipam;
+    let parts = Parts { bgp: true, ..addresses.parts() };
     let reflection = Arc::new(Reflection::start(&cluster, &Scope::Cluster(parts), secrets));
     let (identity, namespace) = (identity(), args.namespace());
     let lease = LeaderLease::new(&cluster, &namespace, &args.leader_election_lease_name);
@@ -61,7 +63,23 @@ async fn operate(args: &RunArgs) -> anyhow::Result<()> {
         passed: sender,
     };
     let leadership = elector.leadership();
-    let sources = Sources { identity, cluster, reflection, leadership, passed };
+    let (stop, stopping) = watch::channel(false);
+    let view = View {
+        state: Arc::new(Mutex::new(lbipam::State::new(addresses.settings(), addresses.enabled()))),
+        settings: addresses.settings(),
+        enabled: addresses.enabled(),
+    };
+    let addresses = lbipam::Controller {
+        cluster: cluster.clone(),
+        reflection: Arc::clone(&reflection),
+        leadership: leadership.clone(),
+        settings: addresses.settings(),
+        parts: addresses.decisive_parts(),
+        counters: metrics.lbipam.clone(),
+        state: Arc::clone(&view.state),
+    };
+    let addresses = tokio::spawn(addresses.run(stopping));
+    let sources = Sources { identity, cluster, reflection, leadership, passed, addresses: view };
     let api = Api { sources, metrics, started: Instant::now() };
     tokio::select! {
         served = serve(listener, api) => served.context("the API failed")?,
@@ -69,7 +87,12 @@ async fn operate(args: &RunArgs) -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    // The controller is dropped by now and sends nothing more; what it had sent names the version it was meant for.
+    // The controller is dropped by now and sends nothing more; what it had sent names the version it was meant for. Addresses are
+    // given until the last answer has come: a successor that reads everything then knows all of them.
+    stop.send_replace(true);
+    if let Err(error) = addresses.await {
+        tracing::error!(%error, "the controller of addresses ended early");
+    }
     if tokio::time::timeout(RELEASE, elector.release()).await.is_err() {
         tracing::warn!("the lease could not be given back in time; it runs out by itself");
     }

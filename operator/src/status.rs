@@ -8,6 +8,8 @@ use kube_lease::Leadership;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::lbipam::View;
+
 /// What the last pass found, for those who ask.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Passed {
@@ -27,6 +29,7 @@ pub(crate) struct Sources {
     pub(crate) reflection: Arc<Reflection>,
     pub(crate) leadership: Leadership,
     pub(crate) passed: watch::Receiver<Passed>,
+    pub(crate) addresses: View,
 }
 
 /// Everything at one moment.
@@ -46,6 +49,8 @@ pub(crate) struct Status {
     pub(crate) requests: Vec<RequestCount>,
     /// Nodes that are to run BGP: those with a CiliumBGPNodeConfig.
     nodes: Vec<String>,
+    /// Counts of LB IPAM.
+    addresses: Value,
 }
 
 impl Sources {
@@ -70,6 +75,7 @@ impl Sources {
             watch_restarts: self.reflection.restarts(),
             requests: self.cluster.requests(),
             nodes: self.reflection.snapshot().node_configs.keys().cloned().collect(),
+            addresses: self.addresses.counts(),
         }
     }
 }
@@ -105,6 +111,7 @@ impl Status {
             "findings": self.findings,
             "failing": failing,
             "nodes": self.nodes,
+            "lbipam": self.addresses,
             "apiServer": {
                 "complete": self.complete,
                 "certain": self.certain,

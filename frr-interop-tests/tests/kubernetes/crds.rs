@@ -344,7 +344,8 @@ fn whole_objects(kind: &str, version: &str) -> Vec<Value> {
             }]})]
         }
         "CiliumLoadBalancerIPPool" => {
-            let blocks = [json!({"cidr": "10.0.10.0/24"}), json!({"start": "10.0.20.1", "stop": "10.0.20.9"})];
+            let blocks =
+                [json!({"cidr": "10.0.10.0/24"}), json!({"start": "10.0.20.1", "stop": "10.0.20.9"})];
             let pool = |block: &Value| json!({"blocks": [block], "allowFirstLastIPs": "No", "disabled": true, "serviceSelector": selector});
             blocks.iter().map(pool).collect()
         }

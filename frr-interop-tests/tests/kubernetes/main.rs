@@ -12,6 +12,8 @@ mod commands;
 mod crds;
 mod explain;
 mod fixture;
+mod lbipam;
+mod lbipam_allocate;
 mod leader;
 mod manifests;
 mod moving;

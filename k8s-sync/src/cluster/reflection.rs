@@ -114,6 +114,16 @@ impl Reflection {
             .all(|(watched, account)| certain(*watched, lock(account).standing))
     }
 
+    /// Whether the kinds of these parts are followed at this moment, so that the snapshot is as new as a watch is. If not (an
+    /// outage, a right that was taken away, a kind that was removed), it is what was read last.
+    #[must_use]
+    pub fn is_current(&self, parts: Parts) -> bool {
+        let needed = sources(&Scope::Cluster(parts), None);
+        let kinds = self.kinds.iter();
+        let mut kinds = kinds.filter(|(watched, _)| needed.iter().any(|source| source.watched == *watched));
+        kinds.all(|(_, account)| lock(account).is_current())
+    }
+
     /// Asks for the objects of these parts to be read from the beginning, so that everything the server had acknowledged before
     /// this call is in the snapshot once [`is_of_round`](Self::is_of_round) says so. Objects that did not change are not decoded
     /// again.

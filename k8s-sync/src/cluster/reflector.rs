@@ -66,6 +66,8 @@ pub(super) struct Account {
     problem: Option<Finding>,
     /// Objects whose newest version cannot be read.
     undecodable: BTreeMap<NamespacedName, Finding>,
+    /// Whether the server, when last asked, did not have the kind (any more).
+    missing: bool,
     /// The API version in use.
     pub(super) version: &'static str,
     /// How often it had to begin a watch again.
@@ -79,6 +81,11 @@ pub(super) struct Account {
 impl Account {
     pub(super) fn report_to(&self, report: &mut Report) {
         report.extend(self.problem.iter().chain(self.undecodable.values()).cloned());
+    }
+
+    /// Whether what was read of the kind is followed, or the server never had any.
+    pub(super) fn is_current(&self) -> bool {
+        self.problem.is_none() && !(self.missing && self.standing == Standing::Listed)
     }
 }
 
@@ -338,6 +345,7 @@ impl Reflector {
             account.version = version;
             let changed = account.problem.is_some() || account.standing != standing;
             account.problem = None;
+            account.missing = false;
             account.standing = standing;
             changed
         });
@@ -412,6 +420,7 @@ impl Reflector {
                 if self.version != 0 {
                     return Duration::ZERO;
                 }
+                self.account(|account| account.missing = true);
                 self.stands(Standing::NotServed);
                 (!place.optional).then_some(Reason::KindNotServed { kind: place.kind, resource })
             }
