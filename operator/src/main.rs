@@ -43,7 +43,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Keep the CiliumBGPNodeConfigs and conditions of a cluster.
-    Run(args::RunArgs),
+    Run(Box<args::RunArgs>),
     /// Print the CiliumBGPNodeConfigs and conditions that a directory of manifests leads to.
     ///
     /// Findings go to standard error, one per line, with the errors and warnings that the nodes' agents would report. The exit

@@ -50,7 +50,6 @@ pub(super) struct Event {
 
 /// Reasons of Events, as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(clippy::enum_variant_names, reason = "the variants are the reasons as they are written")]
 pub(super) enum Told {
     IPAllocated,
     IPMoved,
