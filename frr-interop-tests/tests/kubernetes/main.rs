@@ -14,6 +14,7 @@ mod explain;
 mod fixture;
 mod lbipam;
 mod lbipam_allocate;
+mod lbipam_ctl;
 mod lbipam_leader;
 mod leader;
 mod manifests;
