@@ -109,6 +109,16 @@ reasons! {
     /// The value cannot be read for another reason.
     Error Undecodable { error: String } => "cannot be read: {error}";
 
+    // Addresses of load balancers, given without an API server.
+    /// A condition of a pool that says that something is wrong.
+    Warning PoolCondition { condition: String, message: String } => "{condition}: {message}";
+    /// The annotation that says which nodes count is no selector.
+    Warning NodeIpamSelectorInvalid { message: String } => "{message}";
+    /// The memory of addresses cannot be read.
+    Warning AddressMemoryUnreadable { error: String } => "the addresses that LB IPAM gave earlier cannot be read ({error}), so Services may get others; repair the file or delete it, or write --lbipam-state FILE";
+    /// The memory of addresses cannot be written.
+    Warning AddressMemoryUnwritable { error: String } => "the addresses that LB IPAM gives cannot be kept ({error}), so Services may get others after a restart; make the directory writable, or write --lbipam-state FILE";
+
     // The API server.
     /// The API server cannot be reached, or says that it cannot answer now.
     Error ApiUnavailable { server: String, problem: String } => "the API server at {server} is not available ({problem}); everything read from it stays in force, and it is asked again";

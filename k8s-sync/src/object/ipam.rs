@@ -12,6 +12,7 @@ use lbipam::plan::SATISFIED;
 use lbipam::service::{FamilyPolicy, Ingress, Port, PortStatus, TrafficPolicy};
 use lbipam::{Family, ServiceKey, Verdict};
 
+use super::service::{self, waits};
 use super::{NamespacedName, Service};
 
 /// Annotations that decide about addresses.
@@ -23,6 +24,17 @@ impl Service {
     pub fn with_ipam(service: api::Service) -> Self {
         let ipam = of(&service).map(Arc::new);
         Self { ipam, ..Self::from(service) }
+    }
+
+    /// The same Service with the status of this one.
+    #[must_use]
+    pub fn with_status_of(&self, ipam: Arc<lbipam::Service>) -> Self {
+        let mut service = self.clone();
+        service.spec.ingress = ipam.ingress.iter().map(told).collect();
+        let refused = ipam.condition.as_ref().filter(|verdict| !verdict.satisfied);
+        service.spec.waits = refused.map(|verdict| waits(&verdict.reason, &verdict.message));
+        service.ipam = Some(ipam);
+        service
     }
 }
 
@@ -99,6 +111,15 @@ fn ingress(entry: &api::LoadBalancerIngress) -> Ingress {
         hostname: entry.hostname.as_deref().map(Into::into),
         ip_mode: entry.ip_mode.as_deref().map(Into::into),
         ports: entry.ports.iter().flatten().map(port_status).collect(),
+    }
+}
+
+/// An entry as translation reads it.
+fn told(entry: &Ingress) -> service::Ingress {
+    service::Ingress {
+        ip: entry.ip.map(|ip| ip.to_string().into()),
+        hostname: entry.hostname.clone(),
+        ip_mode: entry.ip_mode.clone().filter(|mode| **mode != *"VIP"),
     }
 }
 

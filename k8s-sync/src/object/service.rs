@@ -170,7 +170,7 @@ impl From<api::Service> for Service {
             annotations.filter(|(key, _)| ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)));
         let spec = service.spec.unwrap_or_default();
         let status = service.status.unwrap_or_default();
-        let waits = status.conditions.iter().flatten().find_map(waits);
+        let waits = status.conditions.iter().flatten().find_map(refusal);
         let status = status.load_balancer.unwrap_or_default();
         let cluster_ips = spec.cluster_ips.filter(|list| !list.is_empty());
         let cluster_ip = spec.cluster_ip.filter(|ip| !ip.is_empty());
@@ -220,12 +220,17 @@ impl From<api::LoadBalancerIngress> for Ingress {
 }
 
 /// What LB IPAM's condition says, if this is it and it says no.
-fn waits(condition: &Condition) -> Option<Box<str>> {
+fn refusal(condition: &Condition) -> Option<Box<str>> {
     let says_no = condition.type_ == SATISFIED && condition.status != "True";
-    says_no.then(|| match &*condition.message {
-        "" => condition.reason.as_str().into(),
-        message => format!("{}: {message}", condition.reason).into(),
-    })
+    says_no.then(|| waits(&condition.reason, &condition.message))
+}
+
+/// Reason and message in one text.
+pub(super) fn waits(reason: &str, message: &str) -> Box<str> {
+    match message {
+        "" => reason.into(),
+        message => format!("{reason}: {message}").into(),
+    }
 }
 
 fn unless(default: &str, value: Option<String>) -> Option<Box<str>> {
