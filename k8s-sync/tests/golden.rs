@@ -1,5 +1,5 @@
 //! Golden folders: `tests/golden/<case>/*.yaml` in, `intent.<node>.json` and `report.txt` out;
-//! `explain.txt` too where a file `explain` asks questions.
+//! `explain.txt` too where a file `explain` asks questions, `lbipam.txt` where there are pools.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p k8s-sync --test golden` writes the outputs anew; read the diff before committing it. An
 //! optional file `options` in a case sets options, one `key=value` per line, and what nodes know about their network:
@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use k8s_sync::Options;
 use k8s_sync::conditions::ObjectConditions;
 use k8s_sync::explain::explain;
+use k8s_sync::lbipam::{Allocation, Local, Memory};
 use k8s_sync::manifests::Directory;
 use k8s_sync::network::{DefaultRoute, Link, OperState};
 use k8s_sync::options::RouterIds;
@@ -50,6 +51,7 @@ fn inputs(case: &Path) -> tempfile::TempDir {
 #[derive(Default)]
 struct Setup {
     options: Options,
+    allocation: Allocation,
     /// What nodes know about their own network.
     locals: BTreeMap<String, LocalNode>,
 }
@@ -72,6 +74,7 @@ fn setup(case: &Path) -> Setup {
             "bgp-router-id-allocation-ip-pool" => {
                 setup.options.router_ids = RouterIds::Pool(value.to_owned());
             }
+            "enable-node-ipam" => setup.allocation.settings.node_ipam = value.parse().unwrap(),
             "k8s-service-proxy-name" => setup.options.service_proxy_name = value.to_owned(),
             "ipam" => setup.options.ipam = value.parse().unwrap(),
             "honor-exclude-from-external-load-balancers" => {
@@ -108,17 +111,48 @@ fn setup(case: &Path) -> Setup {
     setup
 }
 
+/// What LB IPAM says of pools and Services, if there is a pool.
+fn addresses(allocator: &Local) -> Option<String> {
+    let (snapshot, pools) = (allocator.snapshot(), allocator.pools());
+    let mut text = String::new();
+    for pool in &pools {
+        let _ = writeln!(
+            text,
+            "pool {}: {} of {} IPv4, {} of {} IPv6 used",
+            pool.name, pool.ipv4.used, pool.ipv4.total, pool.ipv6.used, pool.ipv6.total
+        );
+    }
+    for (name, service) in snapshot.services.iter() {
+        let Some(ipam) = service.ipam.as_ref().filter(|ipam| ipam.load_balancer) else { continue };
+        let list: Vec<String> = ipam.ingress.iter().filter_map(|entry| Some(entry.ip?.to_string())).collect();
+        let said = match &ipam.condition {
+            Some(verdict) => format!("{} {} {:?}", verdict.satisfied, verdict.reason, verdict.message),
+            None => "no condition".to_owned(),
+        };
+        let _ = writeln!(text, "service {name}: [{}] {said}", list.join(" "));
+    }
+    (!pools.is_empty()).then_some(text)
+}
+
 /// File name -> content.
 fn run(case: &Path) -> BTreeMap<String, String> {
     let (folder, setup) = (inputs(case), setup(case));
     let mut directory = Directory::new(folder.path());
     directory.refresh(Timestamp::UNIX_EPOCH);
-    let snapshot = directory.snapshot();
+    let allocator = Local::look(
+        &directory.snapshot(),
+        setup.allocation.clone(),
+        Memory::default(),
+        Timestamp::UNIX_EPOCH,
+    );
+    let snapshot = allocator.snapshot();
     let plan = node_configs(&snapshot, &setup.options);
     let mut report: Report = directory.report().clone();
+    report.merge(allocator.report().clone());
     report.merge(plan.report.clone());
     let mut conditions: Vec<ObjectConditions> = plan.conditions.clone();
     let mut outputs = BTreeMap::new();
+    outputs.extend(addresses(&allocator).map(|text| ("lbipam.txt".to_owned(), text)));
     let mut nodes: BTreeSet<&str> = snapshot.node_names();
     nodes.extend(plan.foreign.keys().map(String::as_str));
     for node in nodes {
@@ -176,7 +210,8 @@ fn recorded(case: &Path) -> BTreeMap<String, String> {
     for entry in fs::read_dir(case).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name == "report.txt" || name == "explain.txt" || name.starts_with("intent.") {
+        if ["report.txt", "explain.txt", "lbipam.txt"].contains(&name.as_str()) || name.starts_with("intent.")
+        {
             recorded.insert(name, fs::read_to_string(&path).unwrap());
         }
     }
@@ -306,6 +341,8 @@ const NOT_IN_FOLDERS: &[(&str, &str)] = &[
     ("ServiceNotSelected", "an explanation's, see `explain.txt`"),
     ("NoAddressOfType", "an explanation's, see `explain.txt`"),
     ("AddressOfOtherFamily", "an explanation's, see `explain.txt`"),
+    ("AddressMemoryUnreadable", "needs a file that fails; see the agent's tests"),
+    ("AddressMemoryUnwritable", "needs a file that fails; see the agent's tests"),
     ("ApiUnavailable", "needs an API server"),
     ("ApiForbidden", "needs an API server"),
     ("KindNotServed", "needs an API server"),

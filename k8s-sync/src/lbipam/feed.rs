@@ -11,12 +11,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use lbipam::Ipam;
 
+use super::{cluster_ranges, cluster_ranges_may_differ};
 use crate::snapshot::Snapshot;
 
 /// Hands over what is different in `after`. A new allocator gets everything: `before` is the empty snapshot.
 pub fn feed(ipam: &mut Ipam, before: &Snapshot, after: &Snapshot, now: Timestamp) {
     if differ(&before.lb_pools, &after.lb_pools) {
         ipam.handle_pools(after.lb_pools.values().cloned().collect(), now);
+    }
+    if cluster_ranges_may_differ(before, after) {
+        ipam.handle_cluster_ranges(cluster_ranges(after));
     }
     for (before, after) in differences(&before.services, &after.services) {
         let former = before.and_then(|service| service.ipam.as_ref());

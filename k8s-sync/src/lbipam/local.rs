@@ -210,7 +210,7 @@ impl Local {
         };
         let ipam = lbipam::Service {
             ingress: given.iter().map(entry).collect(),
-            condition: had.and_then(|had| had.condition.clone()),
+            condition: had.unwrap_or(ipam).condition.clone(),
             ..lbipam::Service::clone(ipam)
         };
         Arc::new(raw.with_status_of(Arc::new(ipam)))
