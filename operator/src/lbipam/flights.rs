@@ -3,7 +3,8 @@
 //! Two things are held here that the allocator cannot know, because it knows objects and no requests:
 //!
 //! 1. **One write per object.** A flight begins when a request is made and ends when the watch shows another version of the object
-//!    than the one the request was based on. Then the request has landed, or never will: it names its version.
+//!    than the one the request was based on. Then the request has landed, or never will: it names its version. A request that was
+//!    never answered may be made again: of two that name one version at most one lands.
 //! 2. **No address twice.** While a flight that carries an address is not over, nobody else is given that address, unless the
 //!    allocator counts the flight's object among its holders. Otherwise a decision that was dropped on its way (a pool changed)
 //!    could land after its address had gone to another.
@@ -59,10 +60,19 @@ struct Flight {
     number: u64,
     based_on: Box<str>,
     carries: Box<[IpAddr]>,
-    /// Answered, or given up: nobody waits for it any more.
-    answered: bool,
-    /// When it is over even if nothing is seen.
-    until: Option<Instant>,
+    stage: Stage,
+    /// Until when an earlier request from the same version can still land.
+    doubtful: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The answer is waited for.
+    Sent,
+    /// The server made the change; the watch will show it.
+    Made,
+    /// Nobody waits for an answer any more, and what was sent may land or not.
+    Lost,
 }
 
 /// An object that is left alone.
@@ -97,7 +107,7 @@ pub(super) struct Flights {
 impl Flights {
     /// Whether this may be written now, from this version of the object.
     pub(super) fn is_due(&self, target: &Target, version: &str, now: Instant) -> bool {
-        if self.flights.contains_key(target) {
+        if self.flights.get(target).is_some_and(|flight| flight.stage != Stage::Lost) {
             return false;
         }
         self.waits.get(target).is_none_or(|wait| match wait.kind {
@@ -124,19 +134,26 @@ impl Flights {
     /// A request is made. Gives its number.
     pub(super) fn begin(&mut self, target: &Target, based_on: &str, carries: Box<[IpAddr]>) -> u64 {
         self.count += 1;
+        let mut carries = carries.into_vec();
+        let lost = self.flights.get(target).filter(|lost| &*lost.based_on == based_on);
+        let doubtful = lost.and_then(|lost| lost.doubtful);
+        carries.extend(lost.iter().flat_map(|lost| &lost.carries));
+        carries.sort_unstable();
+        carries.dedup();
+        self.end(target);
         for address in &carries {
             self.carried.entry(*address).or_default().push(target.clone());
         }
-        let flight =
-            Flight { number: self.count, based_on: based_on.into(), carries, answered: false, until: None };
+        let (number, based_on) = (self.count, based_on.into());
+        let flight = Flight { number, based_on, carries: carries.into(), stage: Stage::Sent, doubtful };
         self.flights.insert(target.clone(), flight);
-        self.count
+        number
     }
 
     /// The server made the change.
     pub(super) fn made(&mut self, target: &Target, number: u64) {
         if let Some(flight) = self.flights.get_mut(target).filter(|flight| flight.number == number) {
-            flight.answered = true;
+            flight.stage = Stage::Made;
         }
         self.waits.remove(target);
     }
@@ -144,21 +161,21 @@ impl Flights {
     /// The request was never sent.
     pub(super) fn unsent(&mut self, target: &Target, number: u64) {
         if self.flights.get(target).is_some_and(|flight| flight.number == number) {
-            self.end(target);
+            self.end_unless_doubtful(target);
         }
     }
 
     /// Nobody waits for the answers any more: what is on its way may land or not.
     pub(super) fn give_up_all(&mut self, now: Instant) {
-        for flight in self.flights.values_mut().filter(|flight| !flight.answered) {
-            (flight.answered, flight.until) = (true, Some(now + LATE));
+        for flight in self.flights.values_mut().filter(|flight| flight.stage == Stage::Sent) {
+            (flight.stage, flight.doubtful) = (Stage::Lost, Some(now + LATE));
         }
     }
 
     /// Nobody knows what became of the request.
     fn give_up(&mut self, target: &Target, number: u64, now: Instant) {
         if let Some(flight) = self.flights.get_mut(target).filter(|flight| flight.number == number) {
-            (flight.answered, flight.until) = (true, Some(now + LATE));
+            (flight.stage, flight.doubtful) = (Stage::Lost, Some(now + LATE));
         }
     }
 
@@ -174,8 +191,10 @@ impl Flights {
         let mut based_on = Box::default();
         if let Some(flight) = self.flights.get(target).filter(|flight| flight.number == number) {
             based_on = flight.based_on.clone();
-            if definite {
+            if kind == Kind::Stale {
                 self.end(target);
+            } else if definite {
+                self.end_unless_doubtful(target);
             } else {
                 self.give_up(target, number, now);
             }
@@ -200,7 +219,7 @@ impl Flights {
             .flights
             .iter()
             .filter(|(target, flight)| {
-                flight.until.is_some_and(|until| now >= until)
+                flight.stage == Stage::Lost && flight.doubtful.is_none_or(|until| now >= until)
                     || version(target).as_deref() != Some(&flight.based_on)
             })
             .map(|(target, _)| target.clone())
@@ -220,6 +239,14 @@ impl Flights {
         }
     }
 
+    /// The last request is over; one before it may not be.
+    fn end_unless_doubtful(&mut self, target: &Target) {
+        match self.flights.get_mut(target) {
+            Some(flight) if flight.doubtful.is_some() => flight.stage = Stage::Lost,
+            _ => self.end(target),
+        }
+    }
+
     fn end(&mut self, target: &Target) {
         let Some(flight) = self.flights.remove(target) else { return };
         for address in &flight.carries {
@@ -234,14 +261,15 @@ impl Flights {
 
     /// When to look again though nothing happens: the nearest moment after `now`.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let flights = self.flights.values().filter_map(|flight| flight.until);
+        let lost = self.flights.values().filter(|flight| flight.stage == Stage::Lost);
+        let flights = lost.filter_map(|flight| flight.doubtful);
         let waits = self.waits.values().map(|wait| wait.until);
         flights.chain(waits).filter(|at| *at > now).min()
     }
 
     /// How many requests are unanswered.
     pub(super) fn unanswered(&self) -> usize {
-        self.flights.values().filter(|flight| !flight.answered).count()
+        self.flights.values().filter(|flight| flight.stage == Stage::Sent).count()
     }
 
     /// What cannot be written, how often it was tried, and why.

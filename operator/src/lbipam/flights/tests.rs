@@ -61,6 +61,31 @@ fn an_address_on_its_way_is_nobody_elses() {
 }
 
 #[test]
+fn a_request_without_an_answer_is_made_again_and_both_count() {
+    let (mut flights, now) = (Flights::default(), Instant::now());
+    let (a, b) = (service("a"), service("b"));
+    let y: IpAddr = [10, 0, 0, 2].into();
+    let number = flights.begin(&a, "5", [X.into()].into());
+    let (pause, _) = flights.failed(&a, number, &lost(), now);
+    assert!(
+        !flights.is_due(&a, "5", now) && flights.is_due(&a, "5", now + pause),
+        "it need not wait for the doubt to end"
+    );
+    let number = flights.begin(&a, "5", [y].into());
+    assert!(flights.is_carried(X.into(), &b, |_| false) && flights.is_carried(y, &b, |_| false));
+    flights.failed(&a, number, &refused(403, "no"), now);
+    flights.look(now, at("5"));
+    assert!(flights.is_carried(X.into(), &b, |_| false), "the first one may still land");
+    let number = flights.begin(&a, "5", [y].into());
+    flights.failed(&a, number, &refused(409, "modified"), now);
+    assert!(!flights.is_carried(X.into(), &b, |_| false), "the version is over for both");
+    // A term ends: nobody waits for the answer, and the next term may write at once.
+    flights.begin(&b, "7", [y].into());
+    flights.give_up_all(now);
+    assert!(flights.is_due(&b, "7", now) && flights.is_carried(y, &a, |_| false));
+}
+
+#[test]
 fn a_conflict_waits_for_the_watch_and_no_longer() {
     let (mut flights, now) = (Flights::default(), Instant::now());
     for error in
