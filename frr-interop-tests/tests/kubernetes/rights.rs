@@ -8,8 +8,8 @@ use rutter_lab::kube::{ControlPlane, Node};
 use rutter_lab::wait_for;
 use serde_json::{Value, json};
 
-use crate::cluster;
 use crate::operator::{await_node_config, cluster_config, node_config, read};
+use crate::{cluster, lbipam};
 
 const NAMESPACE: &str = "rutter-system";
 
@@ -80,6 +80,21 @@ fn operator_and_agent_work_with_the_rights_of_rbac_yaml_and_no_more() -> Result<
         }
         Ok(())
     })?;
+    // Addresses, with everything that is told about them.
+    let mut api = cluster.connection()?;
+    let mut pool = lbipam::pool("rights", None, &["172.19.0.0/24"]);
+    pool["metadata"]["annotations"] =
+        json!({"rutter.dev/safe-shrink": "true", "rutter.dev/refuse-cluster-ranges": "true"});
+    lbipam::create(&mut api, &pool)?;
+    let web = lbipam::service("default", "rights");
+    lbipam::create(&mut api, &web)?;
+    lbipam::await_addresses(&cluster, &lbipam::path(&web), &["172.19.0.0"])?;
+    wait_for(PATIENCE, "the spec in force, and an Event", || {
+        let pool = lbipam::read(&cluster, &lbipam::path(&pool))?;
+        ensure!(pool["metadata"]["annotations"]["rutter.dev/accepted-spec"].is_string(), "{pool:#}");
+        ensure!(!lbipam::events(&cluster, "default", "rights")?.is_empty(), "no Event");
+        Ok(())
+    })?;
     let bgpd = host.bgpd("instances: []\n").context("bgpd")?;
     let node = host.agent("rights-1", &["--kubeconfig", &agent])?;
     wait_for(PATIENCE, "the agent's status report", || {
@@ -101,6 +116,11 @@ fn operator_and_agent_work_with_the_rights_of_rbac_yaml_and_no_more() -> Result<
         (&operator, &["get", "secrets", "-n", NAMESPACE]),
         (&operator, &["update", "ciliumbgpclusterconfigs.cilium.io"]),
         (&operator, &["update", "nodes"]),
+        (&operator, &["patch", "services"]),
+        (&operator, &["update", "services"]),
+        (&operator, &["delete", "ciliumloadbalancerippools.cilium.io"]),
+        (&operator, &["create", "ciliumloadbalancerippools.cilium.io"]),
+        (&operator, &["list", "events"]),
         (&operator, &["update", "leases", "-n", "kube-system"]),
         (&agent, &["list", "secrets", "-n", "default"]),
         (&agent, &["patch", "ciliumbgpnodeconfigs.cilium.io"]),

@@ -123,6 +123,28 @@ pub(crate) fn gauges(registry: &Registry, state: &State) -> anyhow::Result<()> {
         }
     }
     registry.register(Box::new(addresses))?;
+    let days = GaugeVec::new(
+        Opts::new(
+            "rutter_operator_lbipam_pool_days_to_full",
+            "Days until a pool that grows is full, at the rate of the last days",
+        ),
+        &["pool", "family"],
+    )?;
+    let growth = GaugeVec::new(
+        Opts::new("rutter_operator_lbipam_pool_growth_per_day", "Addresses that a pool gives per day, net"),
+        &["pool", "family"],
+    )?;
+    for pool in &pools {
+        for forecast in &pool.forecast {
+            let labels = [&*pool.name, &*forecast.family.to_string()];
+            growth.with_label_values(&labels).set(number(&forecast.per_day));
+            if let Some(left) = &forecast.days_to_full {
+                days.with_label_values(&labels).set(number(left));
+            }
+        }
+    }
+    registry.register(Box::new(days))?;
+    registry.register(Box::new(growth))?;
     let failing = Gauge::with_opts(Opts::new(
         "rutter_operator_lbipam_writes_failing",
         "Objects whose write is tried again and again",
