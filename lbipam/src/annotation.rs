@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use crate::quota::Quota;
 use crate::selector::shortened;
 
 /// Order among the pools: a lower number comes first, pools without it come last.
@@ -23,6 +24,8 @@ pub const ACCEPTED_SPEC: &str = "rutter.dev/accepted-spec";
 pub const REFUSE_CLUSTER_RANGES: &str = "rutter.dev/refuse-cluster-ranges";
 /// Below how many days to exhaustion the pool warns; `"0"`: never.
 pub const FORECAST_DAYS: &str = "rutter.dev/forecast-days";
+/// How many addresses each namespace may have, like `*=5, team-a=20`.
+pub const QUOTA: &str = "rutter.dev/quota";
 /// On a Service: names of pools, separated by commas, that it is to get its addresses from.
 pub const SERVICE_POOL: &str = "rutter.dev/pool";
 
@@ -43,6 +46,8 @@ pub struct PoolAnnotations {
     pub refuse_cluster_ranges: Option<bool>,
     /// Days; absent: as the operator's settings say; 0: never.
     pub forecast_days: Option<u32>,
+    /// How many addresses each namespace may have; absent: as many as there are.
+    pub quota: Option<Quota>,
     /// What was not understood.
     pub bad: Vec<BadAnnotation>,
 }
@@ -70,6 +75,17 @@ pub enum BadAnnotation {
         /// Which numbers, if not all.
         range: &'static str,
     },
+    /// No limit for a namespace.
+    #[error(
+        "{key} has {item:?}: write each namespace once, like team-a=5, or *=5 for all others; until then it allows \
+         nothing to whom it names, or to all others"
+    )]
+    NotALimit {
+        /// The annotation.
+        key: &'static str,
+        /// The item, shortened.
+        item: Box<str>,
+    },
     /// More blocks than [`ACCEPTED_SPEC`] can hold.
     #[error("{key} is of no effect beyond {most} blocks: split the pool, or write fewer and larger blocks")]
     TooManyBlocks {
@@ -96,6 +112,11 @@ impl PoolAnnotations {
         parsed.refuse_cluster_ranges = boolean(REFUSE_CLUSTER_RANGES, text(REFUSE_CLUSTER_RANGES), true, bad);
         parsed.forecast_days =
             whole(FORECAST_DAYS, text(FORECAST_DAYS), " of days from 0 (never) to 4294967295", bad);
+        parsed.quota = text(QUOTA).map(|text| {
+            let (quota, items) = Quota::parse(text);
+            bad.extend(items.into_iter().map(|item| BadAnnotation::NotALimit { key: QUOTA, item }));
+            quota
+        });
         parsed
     }
 }
@@ -150,6 +171,7 @@ mod tests {
             (CONFIRM_EDIT, "12"),
             (REFUSE_CLUSTER_RANGES, " false "),
             (FORECAST_DAYS, "14"),
+            (QUOTA, "a=1"),
             ("example.com/other", "x"),
         ]);
         assert_eq!(
@@ -162,6 +184,7 @@ mod tests {
                 accepted_spec: None,
                 refuse_cluster_ranges: Some(false),
                 forecast_days: Some(14),
+                quota: Some(Quota::parse("a=1").0),
                 bad: Vec::new(),
             }
         );
@@ -176,6 +199,7 @@ mod tests {
             (SAFE_SHRINK, "yes"),
             (REFUSE_CLUSTER_RANGES, ""),
             (FORECAST_DAYS, "-1"),
+            (QUOTA, "a=1, all"),
         ]);
         assert_eq!((parsed.priority, parsed.forecast_days), (None, None));
         assert_eq!(
@@ -192,6 +216,8 @@ mod tests {
                 "rutter.dev/refuse-cluster-ranges is \"\": write \"true\" or \"false\"; until then it counts as true",
                 "rutter.dev/forecast-days is \"-1\": write a whole number of days from 0 (never) to 4294967295; until \
                  then it counts as absent",
+                "rutter.dev/quota has \"all\": write each namespace once, like team-a=5, or *=5 for all others; until then it \
+                 allows nothing to whom it names, or to all others",
             ]
         );
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::annotation::QUOTA;
 use crate::ipam::Ipam;
 use crate::offer::{Refusal, Want};
 use crate::plan::{Cause, Verdict};
@@ -331,6 +332,7 @@ impl Refusal {
             Self::OnRequestOnly => "on_request_only",
             Self::OtherPoolsNamed => "other_pools_named",
             Self::Full => "full",
+            Self::Quota { .. } => "quota",
             Self::Edge => "edge",
             Self::Taken { .. } => "taken",
         }
@@ -354,6 +356,10 @@ impl Refusal {
             }
             Self::OtherPoolsNamed => "the Service names other pools (rutter.dev/pool)".to_owned(),
             Self::Full => "all its addresses of this family are in use".to_owned(),
+            Self::Quota { used, limit } => {
+                let namespace = &service.key.namespace;
+                format!("namespace {namespace} has {used} of its addresses, and may have {limit} ({QUOTA})")
+            }
             Self::Edge => {
                 "it is the first or last address of a block, and those are kept back (allowFirstLastIPs: No)".to_owned()
             }

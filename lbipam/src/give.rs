@@ -76,6 +76,13 @@ impl Ipam {
                 }
             }
         }
+        for namespace in std::mem::take(&mut self.touched_namespaces) {
+            self.work.extend(self.waiting.for_quota(&namespace).map(|(age, id)| (age.clone(), id)));
+            for class in self.waiting.classes_in(&namespace) {
+                hopeful.insert(class);
+                self.work.extend(self.waiting.oldest(class));
+            }
+        }
         for key in std::mem::take(&mut self.touched_keys) {
             self.work.extend(self.waiting.for_key(&key).map(|(age, id)| (age.clone(), id)));
         }
@@ -128,11 +135,13 @@ impl Ipam {
             };
             match found {
                 Ok((address, pool)) => self.hold(id, address, pool),
-                Err(Hopeless { problem, pools }) => {
+                Err(Hopeless { problem, pools, by_namespace }) => {
+                    waits.note_quota(&problem, service);
                     problems.push(problem);
                     waits.key = sharing::key(service).map(Into::into);
                     if !pools.is_empty() {
-                        let class = ClassKey { family: *family, pools, namespace: None };
+                        let namespace = by_namespace.then(|| service.key.namespace.clone());
+                        let class = ClassKey { family: *family, pools, namespace };
                         waits.classes.push(self.waiting.class(class));
                     }
                 }
@@ -157,6 +166,7 @@ impl Ipam {
             match self.search_address(id, service, *address) {
                 Ok(pool) => self.hold(id, *address, pool),
                 Err(problem) => {
+                    waits.note_quota(&problem, service);
                     problems.push(problem);
                     missing.push(*address);
                 }
@@ -189,6 +199,14 @@ impl Ipam {
         let Some(entry) = self.roster.get_mut(id) else { return };
         self.waiting.enter(&entry.age, id, &waits);
         entry.waits = waits;
+    }
+}
+
+impl Waits {
+    fn note_quota(&mut self, problem: &Problem, service: &Service) {
+        if problem.reason == Reason::QuotaExceeded {
+            self.quota = Some(service.key.namespace.clone());
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use rutter_crds::CiliumLoadBalancerIPPool;
 use crate::cluster_range::ClusterRange;
 use crate::give::Work;
 use crate::keys::Keys;
-use crate::occupancy::Occupancy;
+use crate::occupancy::{Arrival, Departure, Occupancy};
 use crate::plan::Plan;
 use crate::pools::{Difference, Pools};
 use crate::request::{self, Request};
@@ -45,6 +45,8 @@ pub struct Ipam {
     pub(crate) review: BTreeSet<Id>,
     /// Addresses at which somebody arrived or from which somebody left.
     pub(crate) touched: BTreeSet<IpAddr>,
+    /// Namespaces that came to addresses or left them, in pools that count that.
+    pub(crate) touched_namespaces: BTreeSet<Box<str>>,
     /// Sharing keys of which a member changed or moved.
     pub(crate) touched_keys: BTreeSet<Box<str>>,
     /// Whose object does not say what is decided.
@@ -71,6 +73,7 @@ impl Ipam {
             work: Work::new(),
             review: BTreeSet::new(),
             touched: BTreeSet::new(),
+            touched_namespaces: BTreeSet::new(),
             touched_keys: BTreeSet::new(),
             outstanding: Work::new(),
             deadlines: BTreeSet::new(),
@@ -92,6 +95,8 @@ impl Ipam {
         if self.pools.replace(pools, &self.occupancy, &oldest, &self.settings, now) == Difference::None {
             return;
         }
+        self.pools
+            .count_namespaces(&self.occupancy, |address| namespaces(&self.roster, &self.occupancy, address));
         self.judge_everybody(was_empty);
     }
 
@@ -175,7 +180,7 @@ impl Ipam {
         self.keys.remove(&entry.service, &entry.age);
         self.touch_key(&entry.service);
         for address in entry.held.iter().map(|held| held.address).chain(entry.standing) {
-            self.leave(id, address);
+            self.leave(id, address, &entry.service.key.namespace);
         }
         self.dirty.remove(&entry.age);
         self.work.remove(&entry.age);
@@ -315,10 +320,28 @@ impl Ipam {
 
     /// Somebody is at an address from now on.
     pub(crate) fn occupy(&mut self, id: Id, address: IpAddr) {
-        if self.occupancy.enter(address, id) {
+        let arrival = self.occupancy.enter(address, id);
+        if arrival == Arrival::None {
+            return;
+        }
+        if arrival == Arrival::First {
             self.pools.take(address);
         }
+        if let Some(namespace) = self.roster.get(id).map(|entry| entry.service.key.namespace.clone())
+            && !self.others_of(&namespace, address, id)
+            && self.pools.namespace_comes(address, &namespace)
+        {
+            self.touched_namespaces.insert(namespace);
+        }
         self.note(address);
+    }
+
+    /// Whether somebody else of a namespace is at an address.
+    pub(crate) fn others_of(&self, namespace: &str, address: IpAddr, id: Id) -> bool {
+        let others = self.occupancy.at(address).iter().filter(|other| **other != id);
+        others
+            .filter_map(|other| self.roster.get(*other))
+            .any(|other| *other.service.key.namespace == *namespace)
     }
 
     fn note(&mut self, address: IpAddr) {
@@ -327,16 +350,23 @@ impl Ipam {
 
     /// Somebody may be at an address no longer; it is, as long as it holds it or its status says so.
     pub(crate) fn vacate(&mut self, id: Id, address: IpAddr) {
-        if self.roster.get(id).is_none_or(|entry| !entry.is_at(address)) {
-            self.leave(id, address);
-        } else {
+        let Some(entry) = self.roster.get(id) else { return };
+        if entry.is_at(address) {
             self.touched.insert(address);
+        } else {
+            let namespace = entry.service.key.namespace.clone();
+            self.leave(id, address, &namespace);
         }
     }
 
-    fn leave(&mut self, id: Id, address: IpAddr) {
-        if self.occupancy.leave(address, id) {
-            self.pools.free(address);
+    fn leave(&mut self, id: Id, address: IpAddr, namespace: &str) {
+        match self.occupancy.leave(address, id) {
+            Departure::None => return,
+            Departure::Last => self.pools.free(address),
+            Departure::Further => {}
+        }
+        if !self.others_of(namespace, address, id) && self.pools.namespace_goes(address, namespace) {
+            self.touched_namespaces.insert(namespace.into());
         }
         self.note(address);
         self.touched.insert(address);
@@ -347,6 +377,16 @@ impl Ipam {
             self.touched_keys.insert(key.into());
         }
     }
+}
+
+/// The namespaces of those who are at an address.
+fn namespaces<'a>(
+    roster: &'a Roster,
+    occupancy: &'a Occupancy,
+    address: IpAddr,
+) -> impl Iterator<Item = &'a str> {
+    let entries = occupancy.at(address).iter().filter_map(|id| roster.get(*id));
+    entries.map(|entry| &*entry.service.key.namespace)
 }
 
 /// When the oldest of those who are at an address was created.

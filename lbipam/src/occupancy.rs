@@ -13,6 +13,28 @@ use crate::range::{Range, address, number};
 use crate::roster::Id;
 use crate::service::Family;
 
+/// What somebody's being at an address changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// Nothing: it was there already.
+    None,
+    /// Nobody was there before.
+    First,
+    /// Others are there too.
+    Further,
+}
+
+/// What somebody's leaving an address changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Departure {
+    /// Nothing: it was not there.
+    None,
+    /// Nobody is there any more.
+    Last,
+    /// Others are still there.
+    Further,
+}
+
 /// Addresses and who is at them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Occupancy {
@@ -32,31 +54,30 @@ impl Occupancy {
         self.occupants.contains_key(&address)
     }
 
-    /// Somebody is at an address. Whether nobody was there before.
-    pub(crate) fn enter(&mut self, address: IpAddr, id: Id) -> bool {
+    /// Somebody is at an address. What that changes.
+    pub(crate) fn enter(&mut self, address: IpAddr, id: Id) -> Arrival {
         let occupants = self.occupants.entry(address).or_default();
         let first = occupants.is_empty();
-        if let Err(at) = occupants.binary_search(&id) {
-            occupants.insert(at, id);
-        }
+        let Err(at) = occupants.binary_search(&id) else { return Arrival::None };
+        occupants.insert(at, id);
         if first {
             self.runs_mut(Family::of(address)).insert(number(address));
+            return Arrival::First;
         }
-        first
+        Arrival::Further
     }
 
-    /// Somebody is no longer at an address. Whether nobody is there now, who was before.
-    pub(crate) fn leave(&mut self, address: IpAddr, id: Id) -> bool {
-        let Some(occupants) = self.occupants.get_mut(&address) else { return false };
-        if let Ok(at) = occupants.binary_search(&id) {
-            occupants.remove(at);
-        }
+    /// Somebody is no longer at an address. What that changes.
+    pub(crate) fn leave(&mut self, address: IpAddr, id: Id) -> Departure {
+        let Some(occupants) = self.occupants.get_mut(&address) else { return Departure::None };
+        let Ok(at) = occupants.binary_search(&id) else { return Departure::None };
+        occupants.remove(at);
         if !occupants.is_empty() {
-            return false;
+            return Departure::Further;
         }
         self.occupants.remove(&address);
         self.runs_mut(Family::of(address)).remove(number(address));
-        true
+        Departure::Last
     }
 
     /// The lowest address of a range at which nobody is.
@@ -170,11 +191,13 @@ mod tests {
     fn an_address_is_free_when_the_last_one_leaves() {
         let mut occupancy = Occupancy::default();
         let ip: IpAddr = "::".parse().unwrap();
-        assert!(occupancy.enter(ip, Id(2)) && !occupancy.enter(ip, Id(1)) && !occupancy.enter(ip, Id(1)));
+        let arrivals = [2, 1, 1].map(|id| occupancy.enter(ip, Id(id)));
+        assert_eq!(arrivals, [Arrival::First, Arrival::Further, Arrival::None]);
         assert_eq!(occupancy.at(ip), [Id(1), Id(2)]);
         let all = Range::new(ip, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap()).unwrap();
         assert_eq!(occupancy.lowest_free(all), Some("::1".parse().unwrap()));
-        assert!(!occupancy.leave(ip, Id(2)) && occupancy.leave(ip, Id(1)) && !occupancy.leave(ip, Id(1)));
+        let departures = [2, 1, 1].map(|id| occupancy.leave(ip, Id(id)));
+        assert_eq!(departures, [Departure::Further, Departure::Last, Departure::None]);
         assert_eq!(occupancy.lowest_free(all), Some(ip));
     }
 }

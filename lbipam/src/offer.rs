@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::annotation::QUOTA;
 use crate::conflict::Conflict;
 use crate::ipam::Ipam;
 use crate::plan::Reason;
@@ -63,6 +64,13 @@ pub enum Refusal {
     OtherPoolsNamed,
     /// All its addresses of the family are in use.
     Full,
+    /// The Service's namespace has as many of its addresses as it may have.
+    Quota {
+        /// How many it has.
+        used: u64,
+        /// How many it may have.
+        limit: u32,
+    },
     /// The address is the first or last one of a block, and those are not given out.
     Edge,
     /// Somebody is at the address with whom the Service cannot share it.
@@ -88,6 +96,7 @@ impl Refusal {
             | Self::OtherPoolsNamed => Reason::NoPool,
             Self::Selector | Self::UnusableSelector => Reason::PoolSelectorMismatch,
             Self::Full => Reason::OutOfIps,
+            Self::Quota { .. } => Reason::QuotaExceeded,
             Self::Edge => Reason::AlreadyAllocated,
             Self::Taken { .. } if sharing::key(service).is_none() => Reason::AlreadyAllocated,
             Self::Taken { .. } => Reason::AlreadyAllocatedIncompatibleService,
@@ -101,7 +110,7 @@ impl Refusal {
             Self::Disabled | Self::Conflict(_) | Self::CoversClusterRange(_) => 1,
             Self::Selector | Self::UnusableSelector => 2,
             Self::OnRequestOnly | Self::OtherPoolsNamed => 3,
-            Self::Full | Self::Edge | Self::Taken { .. } => 4,
+            Self::Full | Self::Quota { .. } | Self::Edge | Self::Taken { .. } => 4,
         }
     }
 }
@@ -117,6 +126,8 @@ pub(crate) struct Problem {
 pub(crate) struct Hopeless {
     pub(crate) problem: Problem,
     pub(crate) pools: Box<[u32]>,
+    /// Whether one of those counts by namespace.
+    pub(crate) by_namespace: bool,
 }
 
 impl Ipam {
@@ -160,16 +171,50 @@ impl Ipam {
                 Refusal::OtherPoolsNamed
             }),
             Want::Family(family) => {
+                self.within_quota(member, id, service, None)?;
                 let address = self.lowest_free(pool, family).ok_or(Refusal::Full)?;
                 Ok(Offer { address, shared: false })
             }
             Want::Address(address) if self.occupancy.at(address).iter().any(|other| *other != id) => {
                 self.may_join(address, id, service)?;
+                self.within_quota(member, id, service, Some(address))?;
                 Ok(Offer { address, shared: true })
             }
             Want::Address(address) if pool.is_edge(address) => Err(Refusal::Edge),
-            Want::Address(address) => Ok(Offer { address, shared: false }),
+            Want::Address(address) => {
+                self.within_quota(member, id, service, Some(address))?;
+                Ok(Offer { address, shared: false })
+            }
         }
+    }
+
+    /// Whether the Service's namespace may have one more address of the pool. What the Service itself is about to leave does
+    /// not count, nor does an address at which the namespace is already.
+    fn within_quota(
+        &self,
+        member: &Member,
+        id: Id,
+        service: &Service,
+        address: Option<IpAddr>,
+    ) -> Result<(), Refusal> {
+        let namespace = &service.key.namespace;
+        let Some(limit) = member.pool.annotations.quota.as_ref().and_then(|quota| quota.limit(namespace))
+        else {
+            return Ok(());
+        };
+        if address.is_some_and(|address| self.others_of(namespace, address, id)) {
+            return Ok(());
+        }
+        let leaving = self.roster.get(id).map_or(0, |entry| {
+            let leaving = entry.standing.iter().filter(|address| {
+                !entry.holds(**address)
+                    && member.pool.covers(**address)
+                    && !self.others_of(namespace, **address, id)
+            });
+            leaving.count() as u64
+        });
+        let used = member.by_namespace.get(namespace).copied().unwrap_or(0).saturating_sub(leaving);
+        if used < limit.into() { Ok(()) } else { Err(Refusal::Quota { used, limit }) }
     }
 
     /// Whether the Service can share the address with everybody who is at it.
@@ -208,22 +253,30 @@ impl Ipam {
         service: &Service,
         family: Family,
     ) -> Result<(IpAddr, Arc<str>), Hopeless> {
-        let mut hopes = Vec::new();
+        let (mut hopes, mut by_namespace, mut quota) = (Vec::new(), false, None);
         for (place, member) in self.pools.iter() {
             match self.offer(member, id, service, Want::Family(family)) {
                 Ok(offer) => return Ok((offer.address, Arc::clone(&member.pool.name))),
-                Err(Refusal::Full) => hopes.extend(u32::try_from(place)),
+                Err(Refusal::Full) => {
+                    hopes.extend(u32::try_from(place));
+                    by_namespace |= member.has_quota();
+                }
+                Err(Refusal::Quota { used, limit }) if quota.is_none() => {
+                    quota = Some(quota_message(service, &member.pool, used, limit));
+                }
                 Err(_) => {}
             }
         }
-        let problem = if hopes.is_empty() {
+        let problem = if let Some(message) = quota {
+            Problem { reason: Reason::QuotaExceeded, message }
+        } else if hopes.is_empty() {
             let message = format!("no enabled pool has {family} addresses and selects this Service");
             Problem { reason: Reason::NoPool, message }
         } else {
             let message = format!("all {family} addresses of the pools that select this Service are in use");
             Problem { reason: Reason::OutOfIps, message }
         };
-        Err(Hopeless { problem, pools: hopes.into() })
+        Err(Hopeless { problem, pools: hopes.into(), by_namespace })
     }
 
     /// The pool that gives the Service this very address, or why none does.
@@ -251,13 +304,19 @@ impl Ipam {
             Some(Refusal::Conflict(_)) => {
                 format!("pool {name} has {address}, and is in conflict with another pool")
             }
-            Some(Refusal::CoversClusterRange(covered)) => {
-                format!("pool {name} has {address}, and gives nothing new: {covered}")
+            Some(Refusal::CoversClusterRange(_)) => {
+                format!(
+                    "pool {name} has {address}, and gives nothing new, since it has addresses of the cluster itself"
+                )
             }
             Some(Refusal::Selector) => format!("pool {name} has {address}, and does not select this Service"),
             Some(Refusal::UnusableSelector) => {
                 format!("pool {name} has {address}, and its selector cannot be evaluated")
             }
+            Some(Refusal::Quota { used, limit }) => closest
+                .as_ref()
+                .map(|(_, member)| quota_message(service, &member.pool, *used, *limit))
+                .unwrap_or_default(),
             Some(Refusal::Edge) => format!(
                 "{address} is the first or last address of a block, and pool {name} does not give those out \
                  (allowFirstLastIPs: No)"
@@ -296,4 +355,12 @@ impl Ipam {
         }
         None
     }
+}
+
+fn quota_message(service: &Service, pool: &Pool, used: u64, limit: u32) -> String {
+    let namespace = &service.key.namespace;
+    format!(
+        "namespace {namespace} has {used} of the addresses of pool {}, and may have {limit} ({QUOTA})",
+        pool.name
+    )
 }

@@ -33,6 +33,8 @@ pub(crate) struct Member {
     pub(crate) tally: Tally,
     /// Since when its addresses are held, if its owner wants a forecast.
     since: Option<Since>,
+    /// At how many of its addresses each namespace is, if its owner counts by namespace.
+    pub(crate) by_namespace: BTreeMap<Box<str>, u64>,
     /// What was to be expected of it when its status was last settled.
     pub(crate) forecasts: Vec<Forecast>,
     /// What would move if its edit did not wait, when its status was last settled.
@@ -61,6 +63,7 @@ impl Member {
             covered: covered(&pool, cluster),
             tally: Tally::default(),
             since: pool.forecast_days.map(|_| Since::default()),
+            by_namespace: BTreeMap::new(),
             forecasts: Vec::new(),
             would_move: Vec::new(),
             conflict,
@@ -77,6 +80,11 @@ impl Member {
                 since.note(address, oldest(address));
             }
         }
+    }
+
+    /// Whether it counts by namespace.
+    pub(crate) fn has_quota(&self) -> bool {
+        self.pool.annotations.quota.is_some()
     }
 
     /// What has to be written into its status.
@@ -232,6 +240,53 @@ impl Pools {
         for member in self.members.iter_mut().filter(|member| member.pool.covers(address)) {
             if let Some(since) = &mut member.since {
                 since.note(address, oldest(address));
+            }
+        }
+    }
+
+    /// A namespace is at an address where it was not before. Whether anybody counts that.
+    pub(crate) fn namespace_comes(&mut self, address: IpAddr, namespace: &str) -> bool {
+        let mut counted = false;
+        for member in self.counting(address) {
+            *member.by_namespace.entry(namespace.into()).or_default() += 1;
+            counted = true;
+        }
+        counted
+    }
+
+    /// A namespace is at an address no longer. Whether anybody counts that.
+    pub(crate) fn namespace_goes(&mut self, address: IpAddr, namespace: &str) -> bool {
+        let mut counted = false;
+        for member in self.counting(address) {
+            if let Some(used) = member.by_namespace.get_mut(namespace) {
+                *used = used.saturating_sub(1);
+                if *used == 0 {
+                    member.by_namespace.remove(namespace);
+                }
+            }
+            counted = true;
+        }
+        counted
+    }
+
+    /// Those that have the address and count by namespace.
+    fn counting(&mut self, address: IpAddr) -> impl Iterator<Item = &mut Member> {
+        self.members.iter_mut().filter(move |member| member.has_quota() && member.pool.covers(address))
+    }
+
+    /// Begins to count by namespace: who is at which addresses.
+    pub(crate) fn count_namespaces<'a, N: Iterator<Item = &'a str>>(
+        &mut self,
+        occupancy: &Occupancy,
+        namespaces: impl Fn(IpAddr) -> N,
+    ) {
+        for member in self.members.iter_mut().filter(|member| member.has_quota()) {
+            member.by_namespace.clear();
+            for (address, _) in member.pool.union().iter().flat_map(|range| occupancy.within(*range)) {
+                let here: BTreeSet<&str> = namespaces(address).collect();
+                for namespace in here {
+                    *member.by_namespace.entry(namespace.into()).or_default() += 1;
+                }
             }
         }
     }

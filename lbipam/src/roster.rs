@@ -105,6 +105,8 @@ pub(crate) struct Waits {
     pub(crate) classes: SmallVec<[ClassId; 2]>,
     pub(crate) addresses: Box<[IpAddr]>,
     pub(crate) key: Option<Box<str>>,
+    /// The namespace, if it has enough of a pool.
+    pub(crate) quota: Option<Box<str>>,
 }
 
 impl Entry {

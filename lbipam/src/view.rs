@@ -1,5 +1,6 @@
 //! What is known, for those who show it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,6 +9,8 @@ use serde::{Serialize, Serializer};
 
 use crate::counts::Counts;
 use crate::ipam::Ipam;
+use crate::pools::Member;
+use crate::quota::QuotaUse;
 use crate::roster::{Entry, Say};
 use crate::service::{Family, Service, ServiceKey};
 use crate::status::listed;
@@ -32,6 +35,8 @@ pub struct PoolView {
     pub would_move: Vec<String>,
     /// What is to be expected of its families, if its owner wants to know.
     pub forecast: Vec<Outlook>,
+    /// What namespaces have of it, if its owner counts that: those that have any, and those that are named.
+    pub quotas: Vec<QuotaUse>,
     /// Ranges of its good blocks, in the order of the spec.
     pub ranges: Vec<String>,
     /// What is wrong with its other blocks.
@@ -115,6 +120,7 @@ impl Ipam {
                         warns_below_days: pool.forecast_days,
                     })
                     .collect(),
+                quotas: quotas(member),
                 ranges: pool.blocks.iter().map(|block| block.range.to_string()).collect(),
                 bad_blocks: (!pool.bad_blocks.is_empty()).then(|| {
                     listed(pool.bad_blocks.iter().map(|(index, bad)| format!("spec.blocks[{index}] {bad}")))
@@ -169,4 +175,16 @@ impl Ipam {
         entries.sort_by(|one, other| one.age.cmp(&other.age));
         entries.into_iter().map(|entry| Arc::clone(&entry.service)).collect()
     }
+}
+
+fn quotas(member: &Member) -> Vec<QuotaUse> {
+    let Some(quota) = &member.pool.annotations.quota else { return Vec::new() };
+    let mut used: BTreeMap<&str, u64> = quota.named().map(|namespace| (namespace, 0)).collect();
+    used.extend(member.by_namespace.iter().map(|(namespace, used)| (&**namespace, *used)));
+    let view = |(namespace, used): (&str, u64)| QuotaUse {
+        namespace: namespace.into(),
+        used,
+        limit: quota.limit(namespace),
+    };
+    used.into_iter().map(view).collect()
 }

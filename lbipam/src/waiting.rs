@@ -39,6 +39,8 @@ pub(crate) struct Waiting {
     by_pool: BTreeMap<(u32, Family), BTreeSet<ClassId>>,
     by_address: BTreeMap<IpAddr, BTreeMap<Age, Id>>,
     by_key: BTreeMap<Box<str>, BTreeMap<Age, Id>>,
+    by_quota: BTreeMap<Box<str>, BTreeMap<Age, Id>>,
+    by_namespace: BTreeMap<Box<str>, BTreeSet<ClassId>>,
 }
 
 impl Waiting {
@@ -51,6 +53,9 @@ impl Waiting {
         self.next = self.next.wrapping_add(1);
         for pool in &key.pools {
             self.by_pool.entry((*pool, key.family)).or_default().insert(id);
+        }
+        if let Some(namespace) = &key.namespace {
+            self.by_namespace.entry(namespace.clone()).or_default().insert(id);
         }
         self.by_class.insert(key.clone(), id);
         self.classes.insert(id, Class { key, members: BTreeMap::new() });
@@ -70,6 +75,9 @@ impl Waiting {
         if let Some(key) = &waits.key {
             self.by_key.entry(key.clone()).or_default().insert(age.clone(), id);
         }
+        if let Some(namespace) = &waits.quota {
+            self.by_quota.entry(namespace.clone()).or_default().insert(age.clone(), id);
+        }
     }
 
     /// Somebody waits no longer.
@@ -87,11 +95,22 @@ impl Waiting {
         if let Some(key) = &waits.key {
             leave(&mut self.by_key, key, age);
         }
+        if let Some(namespace) = &waits.quota {
+            leave(&mut self.by_quota, namespace, age);
+        }
     }
 
     fn forget(&mut self, id: ClassId) {
         let Some(class) = self.classes.remove(&id) else { return };
         self.by_class.remove(&class.key);
+        if let Some(namespace) = &class.key.namespace
+            && let Some(classes) = self.by_namespace.get_mut(namespace)
+        {
+            classes.remove(&id);
+            if classes.is_empty() {
+                self.by_namespace.remove(namespace);
+            }
+        }
         for pool in &class.key.pools {
             let place = (*pool, class.key.family);
             if let Some(classes) = self.by_pool.get_mut(&place) {
@@ -108,6 +127,11 @@ impl Waiting {
         self.by_pool.get(&(pool, family)).into_iter().flatten().copied()
     }
 
+    /// The classes that a pool which counts by namespace could serve, of one namespace.
+    pub(crate) fn classes_in(&self, namespace: &str) -> impl Iterator<Item = ClassId> {
+        self.by_namespace.get(namespace).into_iter().flatten().copied()
+    }
+
     /// The oldest member of a class.
     pub(crate) fn oldest(&self, class: ClassId) -> Option<(Age, Id)> {
         let (age, id) = self.classes.get(&class)?.members.first_key_value()?;
@@ -117,6 +141,11 @@ impl Waiting {
     /// Who waits for this very address.
     pub(crate) fn for_address(&self, address: IpAddr) -> impl Iterator<Item = (&Age, Id)> {
         all(self.by_address.get(&address))
+    }
+
+    /// Who waits because its namespace has enough of a pool.
+    pub(crate) fn for_quota(&self, namespace: &str) -> impl Iterator<Item = (&Age, Id)> {
+        all(self.by_quota.get(namespace))
     }
 
     /// Who waits and has this sharing key.

@@ -33,6 +33,7 @@ enum Step {
         disabled: bool,
         edges: bool,
         age: u8,
+        quota: u8,
     },
     DeletePool {
         name: u8,
@@ -79,8 +80,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (0u8..7, edit()).prop_map(|(name, edit)| Step::Service { name, edit }),
         3 => (0u8..7).prop_map(|name| Step::Delete { name }),
-        6 => (0u8..4, 0u8..9, 0u8..4, prop::bool::weighted(0.2), any::<bool>(), 0u8..3).prop_map(
-            |(name, blocks, selector, disabled, edges, age)| Step::Pool { name, blocks, selector, disabled, edges, age }
+        6 => (0u8..4, 0u8..9, 0u8..4, prop::bool::weighted(0.2), any::<bool>(), 0u8..3, 0u8..6).prop_map(
+            |(name, blocks, selector, disabled, edges, age, quota)| Step::Pool { name, blocks, selector, disabled, edges, age, quota }
         ),
         2 => (0u8..4).prop_map(|name| Step::DeletePool { name }),
         1 => (1u8..40).prop_map(|seconds| Step::Pass { seconds }),
@@ -131,14 +132,16 @@ fn apply(world: &mut World, step: &Step) {
                 world.delete(&full);
             }
         }
-        Step::Pool { name, blocks, selector, disabled, edges, age } => {
+        Step::Pool { name, blocks, selector, disabled, edges, age, quota } => {
             let selector = match selector {
                 0 => json!({"matchLabels": {"tier": "1"}}),
                 1 => json!({"matchLabels": {"io.kubernetes.service.namespace": "a"}}),
                 _ => json!(null),
             };
+            let quota = ["*=1", "a=2, b=1", "b=0, a=1"].get(usize::from(*quota));
+            let annotations = quota.map(|quota| json!({"rutter.dev/quota": quota}));
             let more = json!({
-                "metadata": {"creationTimestamp": format!("2024-01-0{}T00:00:00Z", 1 + age)},
+                "metadata": {"annotations": annotations, "creationTimestamp": format!("2024-01-0{}T00:00:00Z", 1 + age)},
                 "spec": {"serviceSelector": selector, "disabled": disabled,
                     "allowFirstLastIPs": if *edges { "Yes" } else { "No" }},
             });
