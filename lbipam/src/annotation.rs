@@ -18,7 +18,7 @@ pub const AUTO_ASSIGN: &str = "rutter.dev/auto-assign";
 pub const SAFE_SHRINK: &str = "rutter.dev/safe-shrink";
 /// The `metadata.generation` whose edit may move addresses.
 pub const CONFIRM_EDIT: &str = "rutter.dev/confirm-edit";
-/// Written by us on pools with safe shrink: the last spec that took effect as a whole, as JSON.
+/// Written by us on pools with safe shrink: the specs that count, as a JSON list, the present one last. One: it is accepted.
 pub const ACCEPTED_SPEC: &str = "rutter.dev/accepted-spec";
 /// `"true"`: gives nothing that nodes, pods or other Services have.
 pub const REFUSE_CLUSTER_RANGES: &str = "rutter.dev/refuse-cluster-ranges";

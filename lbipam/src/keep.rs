@@ -135,7 +135,7 @@ impl Ipam {
         let covering = first
             .into_iter()
             .chain(keeping)
-            .find(|pool| pool.covers(held.address))
+            .find(|pool| pool.covers_now_or_before(held.address))
             .map(|pool| Arc::clone(&pool.name));
         match (first, covering) {
             (_, Some(name)) => return Stay::Yes(Held { pool: Some(name), bare_since: None, ..held }),

@@ -199,8 +199,8 @@ impl Pool {
     pub fn keeps(&self, address: IpAddr, service: &Service) -> bool {
         self.keeps_by_spec(address, service)
             || match &self.accepted {
-                Accepted::Nothing | Accepted::Current => false,
-                Accepted::Earlier(earlier) => earlier.keeps_by_spec(address, service),
+                Accepted::Nothing => false,
+                Accepted::Earlier(earlier) => earlier.iter().any(|pool| pool.keeps_by_spec(address, service)),
                 Accepted::Unreadable => true,
             }
     }

@@ -4,7 +4,6 @@
 //! in each of them, since it is free in none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -19,8 +18,8 @@ use crate::occupancy::Occupancy;
 use crate::plan::PoolChange;
 use crate::pool::Pool;
 use crate::refusal::{self, Covered, covered};
-use crate::service::ServiceKey;
 use crate::settings::Settings;
+use crate::staging::Staging;
 use crate::status;
 
 /// A pool among the others.
@@ -37,21 +36,8 @@ pub(crate) struct Member {
     pub(crate) by_namespace: BTreeMap<Box<str>, u64>,
     /// What was to be expected of it when its status was last settled.
     pub(crate) forecasts: Vec<Forecast>,
-    /// What would move if its edit did not wait, when its status was last settled.
-    pub(crate) would_move: Vec<Mover>,
-}
-
-/// An address that an edit which waits would take from a Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mover {
-    pub(crate) address: IpAddr,
-    pub(crate) service: Arc<ServiceKey>,
-}
-
-impl fmt::Display for Mover {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.address, self.service)
-    }
+    /// What would move if its edit did not wait.
+    pub(crate) staging: Staging,
 }
 
 /// When the oldest of those who are at an address was created; none if nobody is, or nobody whose creation is known.
@@ -65,7 +51,7 @@ impl Member {
             since: pool.forecast_days.map(|_| Since::default()),
             by_namespace: BTreeMap::new(),
             forecasts: Vec::new(),
-            would_move: Vec::new(),
+            staging: Staging::default(),
             conflict,
             pool,
         }
@@ -91,13 +77,14 @@ impl Member {
     fn change(&mut self, now: Timestamp) -> Option<PoolChange> {
         let (pool, tally) = (&self.pool, self.tally);
         let mut wanted = status::wanted(pool, &Counts::of(pool, tally), self.conflict.as_ref());
-        wanted.extend(pool.staged(self.would_move.iter()));
+        wanted.extend(pool.staged(self.staging.movers.iter()));
         wanted.extend(refusal::condition(&self.covered));
         if let Some(since) = &self.since {
             self.forecasts = Forecast::of(pool, since, |family| Counts::of_family(pool, tally, family), now);
             wanted.extend(forecast::condition(pool, &self.forecasts));
         }
-        let annotate = pool.accepts(!self.would_move.is_empty()).into_iter().collect();
+        let Staging { movers, needed } = &self.staging;
+        let annotate = pool.accepts(needed, !movers.is_empty()).into_iter().collect();
         status::difference(pool, wanted, annotate, now)
     }
 }
@@ -319,11 +306,11 @@ impl Pools {
     }
 
     /// What the edit of a pool would move now.
-    pub(crate) fn would_move(&mut self, place: usize, movers: Vec<Mover>) {
+    pub(crate) fn stage(&mut self, place: usize, staging: Staging) {
         if let Some(member) = self.members.get_mut(place)
-            && member.would_move != movers
+            && member.staging != staging
         {
-            member.would_move = movers;
+            member.staging = staging;
             self.unsettled.insert(place);
         }
     }

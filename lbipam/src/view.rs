@@ -109,7 +109,7 @@ impl Ipam {
                 disabled: pool.disabled,
                 conflict: member.conflict.as_ref().map(ToString::to_string),
                 covers_cluster_range: (!member.covered.is_empty()).then(|| listed(&member.covered)),
-                would_move: member.would_move.iter().map(ToString::to_string).collect(),
+                would_move: member.staging.movers.iter().map(ToString::to_string).collect(),
                 forecast: member
                     .forecasts
                     .iter()

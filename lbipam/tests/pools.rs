@@ -2,10 +2,14 @@
 
 mod world;
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use jiff::{SignedDuration, Timestamp};
 use lbipam::status::{COVERS_CLUSTER_RANGE, EDIT_STAGED, IPS_AVAILABLE, NEARLY_FULL};
 use lbipam::{ClusterRange, RangeUse, Settings};
-use rutter_crds::CiliumLoadBalancerIPPool;
+use proptest::prelude::*;
+use rutter_crds::{AllowFirstLastIPs, CiliumLoadBalancerIPPool};
 use serde_json::json;
 
 use crate::world::World;
@@ -75,7 +79,7 @@ fn an_edit_waits_while_anybody_would_move() {
     world.run();
     assert_eq!(world.condition("p", EDIT_STAGED), "");
     let accepted = annotation(&world, "p", "rutter.dev/accepted-spec").unwrap();
-    assert_eq!(accepted, serde_json::to_string(&world.pools["p"].spec).unwrap());
+    assert_eq!(accepted, serde_json::to_string(&[&world.pools["p"].spec]).unwrap());
 }
 
 #[test]
@@ -220,4 +224,156 @@ fn without_a_forecast_nothing_is_due() {
     world.run();
     assert_eq!(world.ipam.poll_deadline(), None);
     assert!(world.ipam.pools().next().unwrap().forecast.is_empty());
+}
+
+/// One step of a program about pools that have everything switched on.
+#[derive(Clone, Debug)]
+enum Step {
+    Blocks { pool: u8, blocks: u8 },
+    Selector { pool: u8, selector: u8 },
+    Edges { pool: u8, no: bool },
+    Confirm { pool: u8 },
+    Unannotate { pool: u8 },
+    Service { name: u8, label: u8 },
+    Delete { name: u8 },
+    Node { last: Option<u8> },
+    Pass { hours: u8 },
+    Restart,
+}
+
+const BLOCKS: [&[&str]; 7] = [
+    &["10.0.0.0/29"],
+    &["10.0.0.0/30"],
+    &["10.0.0.4/30", "10.0.0.0/31"],
+    &["10.0.0.8/29"],
+    &["10.0.0.2/31", "10.0.0.8/30"],
+    &["10.0.0.0/29", "nonsense"],
+    &[],
+];
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0u8..2, 0u8..7).prop_map(|(pool, blocks)| Step::Blocks { pool, blocks }),
+        3 => (0u8..2, 0u8..4).prop_map(|(pool, selector)| Step::Selector { pool, selector }),
+        1 => (0u8..2, any::<bool>()).prop_map(|(pool, no)| Step::Edges { pool, no }),
+        2 => (0u8..2).prop_map(|pool| Step::Confirm { pool }),
+        1 => (0u8..2).prop_map(|pool| Step::Unannotate { pool }),
+        6 => (0u8..8, 0u8..3).prop_map(|(name, label)| Step::Service { name, label }),
+        2 => (0u8..8).prop_map(|name| Step::Delete { name }),
+        1 => prop::option::of(0u8..16).prop_map(|last| Step::Node { last }),
+        1 => (1u8..40).prop_map(|hours| Step::Pass { hours }),
+        1 => Just(Step::Restart),
+    ]
+}
+
+fn apply(world: &mut World, cluster: &mut Vec<ClusterRange>, step: &Step) {
+    let pool = |number: &u8| format!("p{number}");
+    match step {
+        Step::Blocks { pool: number, blocks: chosen } => {
+            world.edit_pool(&pool(number), |pool| blocks(pool, BLOCKS[usize::from(*chosen)]));
+        }
+        Step::Selector { pool: number, selector } => world.edit_pool(&pool(number), |pool| {
+            let selector = match selector {
+                0 => json!({"matchLabels": {"tier": "1"}}),
+                1 => json!({"matchExpressions": [{"key": "tier", "operator": "In"}]}),
+                _ => json!(null),
+            };
+            pool.spec.service_selector = serde_json::from_value(selector).expect("a selector");
+        }),
+        Step::Edges { pool: number, no } => world.edit_pool(&pool(number), |pool| {
+            pool.spec.allow_first_last_ips = no.then_some(AllowFirstLastIPs::No);
+        }),
+        Step::Confirm { pool: number } => world.edit_pool(&pool(number), |pool| {
+            let generation = pool.metadata.generation.unwrap_or_default();
+            annotate(pool, "rutter.dev/confirm-edit", &generation.to_string());
+        }),
+        Step::Unannotate { pool: number } => world.edit_pool(&pool(number), |pool| {
+            pool.metadata.annotations.get_or_insert_default().remove("rutter.dev/accepted-spec");
+        }),
+        Step::Service { name, label } => {
+            let (name, now) = (format!("s{name}"), world.now);
+            if !world.services.keys().any(|key| *key.name == *name) {
+                world.service(&name, |service| service.created = Some(now));
+            }
+            let labels = [("tier", label.to_string())];
+            world.edit(&name, |service| service.labels = labels.into_iter().collect());
+        }
+        Step::Delete { name } => {
+            let name = format!("s{name}");
+            if world.services.keys().any(|key| *key.name == *name) {
+                world.delete(&name);
+            }
+        }
+        Step::Node { last } => {
+            let net = |last| format!("10.0.0.{last}/32").parse().expect("a CIDR");
+            let node = |last| ClusterRange { net: net(last), what: RangeUse::Node, of: "Node w1".into() };
+            *cluster = last.iter().copied().map(node).collect();
+            world.ipam.handle_cluster_ranges(cluster.clone());
+        }
+        Step::Pass { hours } => world.pass(i64::from(*hours) * 3600),
+        Step::Restart => {
+            world.restart();
+            world.ipam.handle_cluster_ranges(cluster.clone());
+        }
+    }
+}
+
+/// Addresses by Service, as the statuses say.
+fn statuses(world: &World) -> BTreeMap<String, Vec<String>> {
+    world.services.keys().map(|key| (key.name.to_string(), world.ips(&key.name))).collect()
+}
+
+/// Counts by looking at every single address.
+fn counts_are_right(world: &World) {
+    for view in world.ipam.pools() {
+        let pool = lbipam::Pool::parse(world.pools[&*view.name].clone(), world.ipam.settings());
+        let all = (0..=255).map(|last| IpAddr::from([10, 0, 0, last])).filter(|ip| pool.covers(*ip));
+        let used = |ip: &IpAddr| !world.ipam.occupants(*ip).is_empty() || pool.is_edge(*ip);
+        let (total, used) = (all.clone().count(), all.filter(used).count());
+        let (counted, free) = (view.ipv4, total - used);
+        assert_eq!(
+            [counted.total, counted.used, counted.available].map(|count| count.to_string()),
+            [total, used, free].map(|count| count.to_string()),
+            "{}",
+            view.name
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_edit_takes_an_address_away_unasked(steps in prop::collection::vec(step(), 1..40)) {
+        let settings = Settings {
+            safe_shrink: true,
+            refuse_cluster_ranges: true,
+            forecast_days: Some(3),
+            ..Settings::default()
+        };
+        let mut world = World::with(settings);
+        let mut cluster = Vec::new();
+        for (name, block) in [("p0", "10.0.0.0/29"), ("p1", "10.0.0.8/29")] {
+            world.pool_with(name, &[block], json!({"metadata": {"uid": name, "generation": 1}}));
+        }
+        world.run();
+        for step in &steps {
+            let before = statuses(&world);
+            apply(&mut world, &mut cluster, step);
+            world.run();
+            if !matches!(step, Step::Confirm { .. } | Step::Service { .. } | Step::Delete { .. }) {
+                for (name, addresses) in statuses(&world) {
+                    prop_assert!(before[&name].is_empty() || before[&name] == addresses, "{name} moved by {step:?}");
+                }
+            }
+            counts_are_right(&world);
+        }
+        // Another replica has nothing to add, and sees the same.
+        let seen: Vec<_> = world.ipam.pools().collect();
+        world.restart();
+        world.ipam.handle_cluster_ranges(cluster);
+        let plans = world.run();
+        prop_assert!(plans.is_empty(), "{plans:#?}");
+        prop_assert_eq!(seen, world.ipam.pools().collect::<Vec<_>>());
+    }
 }

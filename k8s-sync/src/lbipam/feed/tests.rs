@@ -75,3 +75,29 @@ fn the_allocator_sees_what_the_directory_says() {
     feed(&mut fresh, &Snapshot::default(), &snapshot, Timestamp::UNIX_EPOCH);
     assert_eq!(given(&mut fresh), ["default/c 172.16.1.0"]);
 }
+
+#[test]
+fn a_pool_over_a_node_gives_nothing_if_its_owner_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool =
+        POOL.replace("{name: p}", "{name: p, annotations: {rutter.dev/refuse-cluster-ranges: 'true'}}");
+    let node = "---
+apiVersion: v1
+kind: Node
+metadata: {name: w1}
+status: {addresses: [{type: InternalIP, address: 172.16.1.9}]}
+";
+    let mut ipam = Ipam::new(lbipam::Settings::default());
+    let mut directory = crate::manifests::Directory::new(folder.path());
+    let mut before = Arc::new(Snapshot::default());
+    for (text, addresses) in
+        [(format!("{pool}{}{node}", service("a")), ""), (format!("{pool}{}", service("a")), "172.16.1.0")]
+    {
+        std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+        directory.refresh(Timestamp::UNIX_EPOCH);
+        let after = directory.snapshot();
+        feed(&mut ipam, &before, &after, Timestamp::UNIX_EPOCH);
+        before = after;
+        assert_eq!(given(&mut ipam), [format!("default/a {addresses}")]);
+    }
+}
