@@ -60,8 +60,7 @@ impl Ipam {
             return None;
         }
         let is_ours = |address: IpAddr| {
-            entry.lost.iter().any(|(lost, _)| *lost == address)
-                || self.pools.iter().any(|(_, member)| member.pool.covers(address))
+            entry.loses(address) || self.pools.iter().any(|(_, member)| member.pool.covers(address))
         };
         let mut ingress = service.ingress.to_vec();
         ingress.retain(|entry| !entry.ip.is_some_and(is_ours));
@@ -76,8 +75,8 @@ impl Ipam {
 
 fn released<'a>(entry: &Entry, addresses: impl Iterator<Item = &'a IpAddr>) -> Vec<Cause> {
     let why = |address| {
-        let lost = entry.lost.iter().find(|(lost, _)| *lost == address);
-        lost.map_or(Release::NotOurs, |(_, why)| *why)
+        let lost = entry.lost.iter().find(|lost| lost.held.address == address);
+        lost.map_or(Release::NotOurs, |lost| lost.why)
     };
     addresses.map(|address| Cause::Released { address: *address, why: why(*address) }).collect()
 }

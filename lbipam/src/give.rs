@@ -180,7 +180,7 @@ impl Ipam {
     fn hold(&mut self, id: Id, address: IpAddr, pool: Arc<str>) {
         let Some(entry) = self.roster.get_mut(id) else { return };
         entry.held.push(Held { address, pool: Some(pool), bare_since: None });
-        entry.lost.retain(|(other, _)| *other != address);
+        entry.lost.retain(|lost| lost.held.address != address);
         let service = Arc::clone(&entry.service);
         self.occupy(id, address);
         self.touched.insert(address);

@@ -22,7 +22,7 @@ use crate::occupancy::{Arrival, Departure, Occupancy};
 use crate::plan::Plan;
 use crate::pools::{Difference, Pools};
 use crate::request::{self, Request};
-use crate::roster::{Age, Entry, Id, News, Roster, Say, standing};
+use crate::roster::{Age, Entry, Held, Id, News, Roster, Say, standing};
 use crate::service::{Service, ServiceKey};
 use crate::settings::Settings;
 use crate::sharing;
@@ -205,7 +205,13 @@ impl Ipam {
             && !entry.standing.is_empty()
             && (entry.standing.len() != entry.held.len()
                 || entry.standing.iter().any(|address| !entry.holds(*address)));
-        let concerned = rules || restated || decides(&before) != decides(&service) || old_age != entry.age;
+        // Written away by somebody, and nowhere to be had: it goes.
+        let bare = |held: &Held| held.bare_since.is_some() && !entry.standing.contains(&held.address);
+        let concerned = rules
+            || restated
+            || entry.held.iter().any(bare)
+            || decides(&before) != decides(&service)
+            || old_age != entry.age;
         entry.ours = ours;
         entry.request = request;
         entry.news = News {
@@ -214,7 +220,7 @@ impl Ipam {
             restated: entry.news.restated || restated,
         };
         let present = entry.standing.clone();
-        entry.lost.retain(|(address, _)| present.contains(address));
+        entry.lost.retain(|lost| present.contains(&lost.held.address));
         let (age, is_served, held) = (entry.age.clone(), entry.is_served(), entry.held.clone());
         if old_age != age {
             self.rename(id, &old_age, &age);
@@ -272,10 +278,16 @@ impl Ipam {
             self.dirty.insert(age, id);
         }
         self.stirred |= !(self.dirty.is_empty() && self.work.is_empty() && self.touched.is_empty());
-        let dirty = std::mem::take(&mut self.dirty);
-        let claims: Vec<_> = dirty.values().map(|id| (*id, self.claims(*id))).collect();
-        for (id, claims) in claims {
-            self.keep(id, claims, now);
+        let mut dirty = Work::new();
+        let mut next = std::mem::take(&mut self.dirty);
+        next.extend(self.bereaved());
+        while !next.is_empty() {
+            let claims: Vec<_> = next.values().map(|id| (*id, self.claims(*id))).collect();
+            for (id, claims) in claims {
+                self.keep(id, claims, now);
+            }
+            dirty.append(&mut next);
+            next.extend(self.bereaved().into_iter().filter(|(age, _)| !dirty.contains_key(age)));
         }
         for (age, id) in dirty {
             self.review.insert(id);
@@ -297,6 +309,19 @@ impl Ipam {
         for id in std::mem::take(&mut self.review) {
             self.compare(id);
         }
+    }
+
+    /// Who has to give up an address at which something changed, and may keep it now.
+    fn bereaved(&self) -> Work {
+        let mut bereaved = Work::new();
+        for address in &self.touched {
+            for id in self.occupancy.at(*address) {
+                if let Some(entry) = self.roster.get(*id).filter(|entry| entry.loses(*address)) {
+                    bereaved.insert(entry.age.clone(), *id);
+                }
+            }
+        }
+        bereaved
     }
 
     /// Compares what an object says with what is decided, and notes when that changes by itself.

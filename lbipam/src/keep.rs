@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use crate::ipam::Ipam;
 use crate::plan::{Reason, Release};
 use crate::request::Wanted;
-use crate::roster::{Entry, Held, Id, News, Say};
+use crate::roster::{Entry, Held, Id, Lost, News, Say};
 use crate::service::Family;
 use crate::sharing;
 
@@ -36,53 +36,59 @@ enum Stay {
 impl Ipam {
     /// What a Service lays claim to. One that makes its claims anew gets up from all its addresses until it is its turn.
     pub(crate) fn claims(&mut self, id: Id) -> Claims {
+        let awake = !self.pools.is_empty();
         let Some(entry) = self.roster.get_mut(id) else { return Claims::default() };
-        if !entry.news.unseats() {
-            return Claims { on: entry.held.clone(), before: entry.held.clone() };
-        }
-        let held = std::mem::take(&mut entry.held);
         let News { first_sight, restated, .. } = entry.news;
-        if !(first_sight || restated) || !entry.is_served() {
+        let held = if entry.news.unseats() { std::mem::take(&mut entry.held) } else { entry.held.clone() };
+        if !(first_sight || restated || !entry.lost.is_empty()) || !entry.is_served() {
             return Claims { on: held.clone(), before: held };
         }
-        // What the status says comes first; what was held besides counts where the status leaves something to be wanted.
-        let before = |address| held.iter().find(|held| held.address == address).cloned();
-        let said =
-            entry.standing.iter().map(|address| before(*address).unwrap_or_else(|| Held::adopted(*address)));
-        let mut claims: Seats = said.collect();
-        for held in &held {
-            let covered = match &entry.request.wanted {
-                Wanted::Families(_) => {
-                    claims.iter().any(|claim| Family::of(claim.address) == Family::of(held.address))
-                }
-                Wanted::Addresses(_) => claims.iter().any(|claim| claim.address == held.address),
-            };
-            if !covered {
-                claims.push(held.clone());
-            }
-        }
-        Claims { on: claims, before: held }
+        // What the status says comes first, also what is to go and did not go yet; then what was held besides.
+        let before = |address| {
+            let lost = entry.lost.iter().map(|lost| &lost.held);
+            held.iter().chain(lost).find(|held| held.address == address).cloned()
+        };
+        // Without pools nothing is decided, so what has to go goes.
+        let stands = entry.standing.iter().filter(|address| awake || !entry.loses(**address));
+        let said = stands.map(|address| before(*address).unwrap_or_else(|| Held::adopted(*address)));
+        let besides = held.iter().filter(|held| !entry.standing.contains(&held.address)).cloned();
+        Claims { on: said.chain(besides).collect(), before: held }
     }
 
     /// Decides which claims of a Service are granted. Whatever changes by that is marked.
     pub(crate) fn keep(&mut self, id: Id, claims: Claims, now: Timestamp) {
         let Some(entry) = self.roster.get(id) else { return };
-        let news = entry.news;
+        let (news, by_family) = (entry.news, matches!(entry.request.wanted, Wanted::Families(_)));
+        let (standing, awake) = (entry.standing.clone(), !self.pools.is_empty());
         let mut granted = Seats::new();
-        let mut lost: Vec<(IpAddr, Release)> = Vec::new();
+        let mut lost: Vec<Lost> = Vec::new();
         for claim in claims.on {
             let address = claim.address;
-            match self.stays(id, claim, now) {
+            let family = Family::of(address);
+            // A promise counts where the status leaves something to be wanted.
+            let overtaken = by_family
+                && !standing.contains(&address)
+                && granted.iter().any(|held| Family::of(held.address) == family);
+            let stay =
+                if overtaken { Stay::No(Release::FamilyNotWanted) } else { self.stays(id, &claim, now) };
+            match stay {
+                // Nobody has it out of no pool, or of one that is gone, unless it is written.
+                Stay::Yes(held)
+                    if !standing.contains(&address)
+                        && (held.pool.is_none() || (awake && held.bare_since.is_some())) =>
+                {
+                    lost.push(Lost { held, why: Release::NotInAnyPool });
+                }
                 Stay::Yes(held) if self.sit_down(id, address, news) => granted.push(held),
-                Stay::Yes(_) => lost.push((address, Release::CannotShare)),
-                Stay::No(why) => lost.push((address, why)),
+                Stay::Yes(held) => lost.push(Lost { held, why: Release::CannotShare }),
+                Stay::No(why) => lost.push(Lost { held: claim, why }),
             }
         }
         self.set_held(id, &claims.before, granted, lost);
     }
 
     /// Takes note of what a Service holds from now on.
-    fn set_held(&mut self, id: Id, before: &Seats, granted: Seats, lost: Vec<(IpAddr, Release)>) {
+    fn set_held(&mut self, id: Id, before: &Seats, granted: Seats, lost: Vec<Lost>) {
         let Some(entry) = self.roster.get_mut(id) else { return };
         let (news, dormant) = (std::mem::take(&mut entry.news), self.pools.is_empty());
         let addresses =
@@ -92,10 +98,11 @@ impl Ipam {
         if dormant && !lost.is_empty() && entry.is_served() {
             entry.say = Say::Refused(Reason::NoPool, "there is no pool".into());
         }
-        entry.lost.retain(|(address, _)| !lost.iter().any(|(other, _)| other == address));
-        entry.lost.extend(&lost);
-        let standing = entry.standing.clone();
-        entry.lost.retain(|(address, _)| standing.contains(address));
+        let gone: SmallVec<[IpAddr; 2]> = lost.iter().map(|lost| lost.held.address).collect();
+        let (standing, held) = (entry.standing.clone(), addresses(&entry.held));
+        entry.lost.retain(|old| !gone.contains(&old.held.address) && !held.contains(&old.held.address));
+        entry.lost.extend(lost);
+        entry.lost.retain(|lost| standing.contains(&lost.held.address));
         let (service, held) = (Arc::clone(&entry.service), addresses(&entry.held));
         for seat in before.iter().filter(|seat| !held.contains(&seat.address)) {
             self.vacate(id, seat.address);
@@ -107,7 +114,8 @@ impl Ipam {
     }
 
     /// Whether an address may stay with a Service, others at it aside.
-    fn stays(&mut self, id: Id, held: Held, now: Timestamp) -> Stay {
+    fn stays(&mut self, id: Id, held: &Held, now: Timestamp) -> Stay {
+        let held = held.clone();
         let Some(entry) = self.roster.get(id) else { return Stay::No(Release::NotOurs) };
         if entry.service.deleting {
             // It stands in its status as long as it is there; nothing new is begun.
@@ -187,8 +195,11 @@ impl Ipam {
         let confirmed = entry.standing.contains(&address);
         let mut yielding = Vec::new();
         for other in self.occupancy.at(address).iter().filter(|other| **other != id) {
-            let Some(seated) = self.roster.get(*other).filter(|other| other.holds(address)) else { continue };
-            if sharing::compatible(&entry.service, &seated.service).is_ok() {
+            let Some(seated) = self.roster.get(*other) else { continue };
+            if !seated.holds(address) && confirmed {
+                continue;
+            }
+            if seated.ours && sharing::compatible(&entry.service, &seated.service).is_ok() {
                 continue;
             }
             let promised = !seated.standing.contains(&address);
@@ -207,9 +218,10 @@ impl Ipam {
     /// Somebody has to leave an address to somebody with a better right.
     fn expel(&mut self, id: Id, address: IpAddr) {
         let Some(entry) = self.roster.get_mut(id) else { return };
-        entry.held.retain(|held| held.address != address);
+        let Some(at) = entry.held.iter().position(|held| held.address == address) else { return };
+        let held = entry.held.remove(at);
         if entry.standing.contains(&address) {
-            entry.lost.push((address, Release::CannotShare));
+            entry.lost.push(Lost { held, why: Release::CannotShare });
         }
         let (age, service) = (entry.age.clone(), Arc::clone(&entry.service));
         self.vacate(id, address);

@@ -46,7 +46,7 @@ pub(crate) struct Entry {
     /// The addresses of its status, each once, in their order. It is at these too, as far as others are concerned.
     pub(crate) standing: SmallVec<[IpAddr; 1]>,
     /// Why addresses that stand in the status are not held any more.
-    pub(crate) lost: Vec<(IpAddr, Release)>,
+    pub(crate) lost: Vec<Lost>,
     pub(crate) say: Say,
     pub(crate) news: News,
     /// What it waits for.
@@ -67,6 +67,16 @@ impl Held {
     pub(crate) fn adopted(address: IpAddr) -> Self {
         Self { address, pool: None, bare_since: None }
     }
+}
+
+/// An address that a Service has to give up, as long as its status still says it: if the reason goes before that is written,
+/// it stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// As it was held.
+    pub(crate) held: Held,
+    /// Why it has to go.
+    pub(crate) why: Release,
 }
 
 /// What the condition is to say.
@@ -133,6 +143,11 @@ impl Entry {
     /// Whether the Service is at the address as far as others are concerned.
     pub(crate) fn is_at(&self, address: IpAddr) -> bool {
         self.holds(address) || self.standing.contains(&address)
+    }
+
+    /// Whether it has to give this address up.
+    pub(crate) fn loses(&self, address: IpAddr) -> bool {
+        self.lost.iter().any(|lost| lost.held.address == address)
     }
 
     /// Whether addresses are decided for it.
