@@ -60,7 +60,7 @@ fn measure(size: u64) {
     written.iter().for_each(|service| ipam.handle_service(Arc::clone(service)));
     settle_pools(&mut ipam);
 
-    let (create, delete) = churn(&mut ipam, size, |number| service(number));
+    let (create, delete) = churn(&mut ipam, size, service);
     let idle = per(SAMPLES, || {
         for _ in 0..SAMPLES {
             assert!(ipam.plan(time(1)).services.is_empty(), "nothing is new");
@@ -68,7 +68,7 @@ fn measure(size: u64) {
     });
     written.iter().step_by(2).for_each(|service| ipam.handle_service_gone(&service.key));
     settle_pools(&mut ipam);
-    let (holes, _) = churn(&mut ipam, size, |number| service(number));
+    let (holes, _) = churn(&mut ipam, size, service);
     let (named, _) = churn(&mut ipam, size, |number| {
         // Far apart, and never the same.
         let host = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | (1 << 63);
