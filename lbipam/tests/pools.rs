@@ -349,6 +349,8 @@ proptest! {
             safe_shrink: true,
             refuse_cluster_ranges: true,
             forecast_days: Some(3),
+            // What goes goes at once, so that each step shows what it does.
+            grace: SignedDuration::ZERO,
             ..Settings::default()
         };
         let mut world = World::with(settings);
