@@ -30,19 +30,19 @@ pub(crate) struct Question {
 
 pub(crate) async fn run(cli: &Cli, question: &Question) -> anyhow::Result<()> {
     let named = question.named()?;
-    let mut objects = Objects::read(cli, &question.source).await?;
+    let files: Vec<PathBuf> = question.file.iter().cloned().collect();
+    let wanted = read_files(&files)?;
     let (key, supposed) = match &question.file {
         Some(file) => {
             let place = file.display().to_string();
-            let supposed = read_files(std::slice::from_ref(file))?;
-            let key = one_of(&supposed, named.as_ref(), &place)?;
-            for service in supposed.services.values().filter_map(|service| service.ipam.as_ref()) {
-                objects.world.suppose_service(service);
-            }
-            (key, Some(place))
+            (one_of(&wanted, named.as_ref(), &place)?, Some(place))
         }
         None => (named.context("name a Service")?, None),
     };
+    let mut objects = Objects::read(cli, &question.source, &wanted).await?;
+    for service in wanted.services.values().filter_map(|service| service.ipam.as_ref()) {
+        objects.world.suppose_service(service);
+    }
     let explanation = match objects.world.explain(&key) {
         Some(explanation) => explanation,
         None if supposed.is_some() => Explanation::not_handled(key, "its type is not LoadBalancer"),

@@ -14,6 +14,7 @@ use k8s_sync::manifests::{Directory, read_text};
 use k8s_sync::object::Object;
 use k8s_sync::report::{Report, Severity};
 use k8s_sync::snapshot::Snapshot;
+use lbipam::annotation::REFUSE_CLUSTER_RANGES;
 use lbipam::world::World;
 use lbipam::{Ipam, ServiceKey, Settings};
 
@@ -35,10 +36,11 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    pub(super) async fn read(cli: &Cli, source: &Source) -> anyhow::Result<Self> {
+    /// Reads what there is. `supposed` is what the question adds to it, which may need more to be read.
+    pub(super) async fn read(cli: &Cli, source: &Source, supposed: &Snapshot) -> anyhow::Result<Self> {
         match &source.manifests {
             Some(directory) => Self::of_directory(directory, source),
-            None => Self::of_cluster(cli, source).await,
+            None => Self::of_cluster(cli, source, supposed).await,
         }
     }
 
@@ -57,13 +59,13 @@ impl Objects {
         Ok(objects)
     }
 
-    async fn of_cluster(cli: &Cli, source: &Source) -> anyhow::Result<Self> {
+    async fn of_cluster(cli: &Cli, source: &Source, supposed: &Snapshot) -> anyhow::Result<Self> {
         let cluster = Cluster::connect(&connection(&cli.cluster))
             .await
             .context("no cluster to ask; --manifests DIR answers from files")?;
         let parts = Parts { lb_ipam: true, ..Parts::default() };
         let read = cluster.read_once(&Scope::Cluster(parts)).await;
-        let (snapshot, report) = read.context(
+        let (mut snapshot, report) = read.context(
             "the objects cannot be read; it takes the rights to list services and ciliumloadbalancerippools",
         )?;
         complain(&report);
@@ -73,6 +75,9 @@ impl Objects {
         }
         let operator = operator.ok();
         let settings = source.settings(operator.as_ref());
+        if settings.refuse_cluster_ranges || refuses(&snapshot) || refuses(supposed) {
+            read_ranges(&cluster, &mut snapshot).await;
+        }
         let objects = Self::of_snapshot(&snapshot, settings, cluster.server().to_owned());
         Ok(Self { operator, ..objects })
     }
@@ -102,6 +107,28 @@ impl Objects {
             Some(near) => bail!("there is no Service {key} in {place}; did you mean {near}?"),
             None => bail!("there is no Service {key} in {place}, which has {} Services", self.types.len()),
         }
+    }
+}
+
+/// Whether a pool asks what ranges the cluster itself uses.
+fn refuses(snapshot: &Snapshot) -> bool {
+    let annotations = snapshot.lb_pools.values().filter_map(|pool| pool.metadata.annotations.as_ref());
+    annotations.into_iter().any(|all| all.contains_key(REFUSE_CLUSTER_RANGES))
+}
+
+/// Adds the objects that name ranges of the cluster. Without them the rest of the answer is still right.
+async fn read_ranges(cluster: &Cluster, snapshot: &mut Snapshot) {
+    let parts = Parts { cluster_ranges: true, ..Parts::default() };
+    match cluster.read_once(&Scope::Cluster(parts)).await {
+        Ok((ranges, report)) => {
+            complain(&report);
+            snapshot.nodes = ranges.nodes;
+            snapshot.cilium_nodes = ranges.cilium_nodes;
+            snapshot.service_cidrs = ranges.service_cidrs;
+        }
+        Err(error) => eprintln!(
+            "(the ranges of the cluster cannot be read, so pools that refuse them look as if they covered none: {error})"
+        ),
     }
 }
 

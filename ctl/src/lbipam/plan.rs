@@ -42,8 +42,8 @@ struct Answer {
 }
 
 pub(crate) async fn run(cli: &Cli, question: &Question) -> anyhow::Result<ExitCode> {
-    let objects = Objects::read(cli, &question.source).await?;
     let supposed = read_files(&question.file)?;
+    let objects = Objects::read(cli, &question.source, &supposed).await?;
     let mut before = objects.world.clone();
     before.settle();
     let mut after = before.clone();

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, bail};
+use k8s_sync::snapshot::Snapshot;
 use lbipam::view::{Outlook, PoolView, Use};
 use lbipam::{ServiceKey, Verdict};
 use rutter_api::cilium::table::Table;
@@ -72,7 +73,7 @@ struct Whole {
 
 pub(crate) async fn run(cli: &Cli, question: &Question) -> anyhow::Result<()> {
     let what = question.understand()?;
-    let mut objects = Objects::read(cli, &question.source).await?;
+    let mut objects = Objects::read(cli, &question.source, &Snapshot::default()).await?;
     objects.world.decide();
     let page = match what {
         What::Pools => {
