@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ::lbipam::Settings;
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use k8s_sync::Options;
@@ -16,6 +17,7 @@ use rutter_api::client::{Client, ClientError, path_segment};
 use rutter_api::explain::chain::NodeFacts;
 use rutter_api::explain::{BgpdAnswer, Explanation, Outcome, Subject, text};
 
+use crate::lbipam::allocated;
 use crate::nodes::Answers;
 use crate::reach::Reach;
 use crate::{Cli, Format, indent, output};
@@ -109,7 +111,9 @@ fn offline(directory: &Path, subject: &Subject, node: Option<&str>) -> anyhow::R
     for finding in report.iter().filter(|finding| finding.severity() == Severity::Error) {
         eprintln!("{}: {finding}", finding.reason.name());
     }
-    let (snapshot, options) = (manifests.snapshot(), Options::default());
+    // Addresses of Services are given as the agent gives them.
+    let snapshot = allocated(directory, &manifests, Settings::default()).snapshot();
+    let options = Options::default();
     let plan = node_configs(&snapshot, &options);
     let mut answers = Answers { heard: Vec::new(), unheard: Vec::new() };
     for name in snapshot.node_names().into_iter().filter(|name| node.is_none_or(|node| node == *name)) {

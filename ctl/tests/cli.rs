@@ -237,6 +237,9 @@ fn manifests_are_explained_without_asking_anybody() {
     assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
     assert!(text.starts_with("Service default/webpod: LoadBalancer"), "{text}");
     assert!(text.contains("bgpd: not asked"), "{text}");
+    // The address is written nowhere: LB IPAM gives it.
+    assert!(text.contains("  address    172.16.1.1 (LoadBalancerIP)\n"), "{text}");
+    assert!(text.contains("172.16.1.1/32 for Service default/webpod LoadBalancerIP"), "{text}");
     let one = rutterctl(&format!("explain --manifests {place} --node k8s-w1 -o json service default/webpod"));
     let list: serde_json::Value = serde_json::from_str(&stdout(&one)).expect("JSON");
     assert_eq!(list.as_array().map(Vec::len), Some(1), "{list}");

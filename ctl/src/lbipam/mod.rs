@@ -15,6 +15,8 @@ use std::process::ExitCode;
 
 use lbipam::settings::DefaultIpam;
 
+pub(crate) use objects::allocated;
+
 use crate::Cli;
 
 /// What is asked.

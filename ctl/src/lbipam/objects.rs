@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use k8s_sync::cluster::{Cluster, Parts, Scope};
-use k8s_sync::lbipam::feed;
+use k8s_sync::lbipam::{Allocation, Local, feed};
 use k8s_sync::manifests::{Directory, read_text};
 use k8s_sync::object::Object;
 use k8s_sync::report::{Report, Severity};
@@ -22,6 +22,9 @@ use super::Source;
 use super::operator::Operator;
 use crate::Cli;
 use crate::reach::connection;
+
+/// Where an agent keeps what it gave, in its directory.
+const MEMORY: &str = ".rutter-lbipam.json";
 
 /// What there is.
 pub(super) struct Objects {
@@ -54,9 +57,9 @@ impl Objects {
         let mut report = manifests.report().clone();
         report.locate(|object, field| manifests.locate(object, field));
         complain(&report);
-        let mut objects = Self::of_snapshot(&manifests.snapshot(), source.settings(None), place);
-        objects.world.settle();
-        Ok(objects)
+        let settings = source.settings(None);
+        let local = allocated(directory, &manifests, settings.clone());
+        Ok(Self::of_snapshot(&local.snapshot(), settings, place))
     }
 
     async fn of_cluster(cli: &Cli, source: &Source, supposed: &Snapshot) -> anyhow::Result<Self> {
@@ -108,6 +111,13 @@ impl Objects {
             None => bail!("there is no Service {key} in {place}, which has {} Services", self.types.len()),
         }
     }
+}
+
+/// What a directory leads to: as an agent allocates that runs from it, with what such an agent remembers in it.
+pub(crate) fn allocated(directory: &Path, manifests: &Directory, settings: Settings) -> Local {
+    let memory = std::fs::read(directory.join(MEMORY)).ok();
+    let memory = memory.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    Local::look(&manifests.snapshot(), Allocation { lb_ipam: true, settings }, memory, Timestamp::now())
 }
 
 /// Whether a pool asks what ranges the cluster itself uses.
