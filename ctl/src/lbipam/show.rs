@@ -168,7 +168,7 @@ fn text_of_pools(pools: &[PoolView]) -> String {
             out.push_str(&format!("! pool {}: {note}\n", pool.name));
         }
     }
-    out
+    out + &quotas(pools)
 }
 
 /// A family that is full sooner than the pool's owner wants.
@@ -176,6 +176,17 @@ fn near(outlook: &Outlook) -> Option<String> {
     let days =
         outlook.days_to_full.filter(|days| *days < u64::from(outlook.warns_below_days.unwrap_or(0)))?;
     Some(format!("{} full in {days} days, at {:.1} addresses a day", outlook.family, outlook.per_day))
+}
+
+/// How much of their quotas namespaces have used.
+fn quotas(pools: &[PoolView]) -> String {
+    let mut table = Table::new(["Pool", "Namespace", "Used", "Quota"]);
+    let all: Vec<_> = pools.iter().flat_map(|pool| pool.quotas.iter().map(move |one| (pool, one))).collect();
+    for (pool, quota) in &all {
+        let limit = quota.limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string());
+        table.push([pool.name.to_string(), quota.namespace.to_string(), quota.used.to_string(), limit]);
+    }
+    if all.is_empty() { String::new() } else { format!("\n{}", table.render()) }
 }
 
 fn state(pool: &PoolView) -> &'static str {
