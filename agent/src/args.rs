@@ -5,7 +5,11 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
 use k8s_sync::cluster::Connect;
+use k8s_sync::lbipam::Allocation;
 use k8s_sync::{Ipam, Options, RouterIds};
+use lbipam::{DefaultIpam, Settings};
+
+use crate::source::Place;
 
 /// Keeps one node's bgpd doing what Cilium's BGP resources say.
 ///
@@ -71,6 +75,31 @@ pub(crate) struct Args {
     /// LoadBalancer and External IPs. Cilium's BGP ignores the label.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     honor_exclude_from_external_load_balancers: bool,
+    /// With --manifests: whether Services get addresses out of CiliumLoadBalancerIPPools. (From an API server it is the
+    /// operator who gives them.)
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    enable_lb_ipam: bool,
+    /// With --manifests: who serves a Service without loadBalancerClass.
+    #[arg(long, value_enum, value_name = "WHO", default_value_t = LbServiceIpam::Lbipam)]
+    default_lb_service_ipam: LbServiceIpam,
+    /// With --manifests: whether Services of class io.cilium/node get addresses of nodes.
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
+    enable_node_ipam: bool,
+    /// With --manifests: the file in which given addresses are remembered. Absent: .rutter-lbipam.json in the directory, which
+    /// all agents that read the directory share.
+    #[arg(long, value_name = "FILE")]
+    lbipam_state: Option<PathBuf>,
+}
+
+/// Who serves a Service without a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LbServiceIpam {
+    /// LB IPAM.
+    Lbipam,
+    /// Node IPAM.
+    Nodeipam,
+    /// Nobody here.
+    None,
 }
 
 /// How log lines look.
@@ -86,6 +115,26 @@ impl Args {
     /// Where the API server is.
     pub(crate) fn connect(&self) -> Connect {
         Connect { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
+    }
+
+    /// The directory of manifests, if there is one.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let settings = Settings {
+            default_ipam: match self.default_lb_service_ipam {
+                LbServiceIpam::Lbipam => DefaultIpam::LbIpam,
+                LbServiceIpam::Nodeipam => DefaultIpam::NodeIpam,
+                LbServiceIpam::None => DefaultIpam::None,
+            },
+            node_ipam: self.enable_node_ipam,
+            ipv4: self.enable_ipv4,
+            ipv6: self.enable_ipv6,
+            ..Settings::default()
+        };
+        Some(Place {
+            directory: self.manifests.clone()?,
+            allocation: Allocation { lb_ipam: self.enable_lb_ipam, settings },
+            state: self.lbipam_state.clone(),
+        })
     }
 
     /// The options of translation.

@@ -10,6 +10,8 @@ mod args;
 mod explain;
 mod follow;
 mod forward;
+mod manifests;
+mod memory_file;
 mod metrics;
 mod network;
 mod node_status;
@@ -67,7 +69,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let metrics = pusher.metrics();
     let pipeline = Pipeline::new(Source::new(&origin), &args.node, args.options(), network.clone());
     let follower = match &origin {
-        Origin::Manifests(directory) => {
+        Origin::Manifests(place) => {
+            let directory = &place.directory;
             let watch = DirectoryWatch::new(directory);
             tokio::spawn(follow::wake(network, watch.waker()));
             std::thread::Builder::new()
@@ -120,8 +123,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
 
 /// Where the objects come from. An API server that is away is no error: it is asked until it answers.
 async fn origin(args: &Args) -> anyhow::Result<Origin> {
-    if let Some(directory) = &args.manifests {
-        return Ok(Origin::Manifests(directory.clone()));
+    if let Some(place) = args.place() {
+        return Ok(Origin::Manifests(place));
     }
     let cluster = Cluster::connect(&args.connect()).await?;
     let scope = Scope::Node { name: args.node.clone() };

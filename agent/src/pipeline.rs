@@ -47,6 +47,8 @@ pub(crate) struct Outcome {
     pub(crate) conditions: Vec<ObjectConditions>,
     /// The files.
     pub(crate) files: Vec<FileStatus>,
+    /// Pools that addresses are given out of, if they are given here.
+    pub(crate) pools: Vec<lbipam::PoolView>,
     /// How long the translation took.
     pub(crate) took: Duration,
     /// What the intent was made from, if the node has one.
@@ -121,6 +123,7 @@ impl Pipeline {
             report,
             conditions,
             files: self.source.files(),
+            pools: self.source.pools(),
             took: Duration::ZERO,
             node_config: config,
             snapshot: self.source.takes_operators_step().then_some(snapshot),
@@ -134,10 +137,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::source::Origin;
+    use crate::source::{Origin, Place};
 
     fn pipeline(folder: &Path) -> Pipeline {
-        let source = Source::new(&Origin::Manifests(folder.to_owned()));
+        let source =
+            Source::new(&Origin::Manifests(Place { directory: folder.to_owned(), ..Place::default() }));
         Pipeline::new(source, "w1", Options::default(), watch::channel(Network::default()).1)
     }
 

@@ -119,6 +119,9 @@ struct ManifestStatus<'s> {
     /// Whether everything the files mean is known.
     certain: bool,
     files: &'s [FileStatus],
+    /// Pools that addresses of Services are given out of.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pools: &'s [lbipam::PoolView],
 }
 
 #[derive(Debug, Serialize)]
@@ -159,6 +162,7 @@ impl<'s> Status<'s> {
             directory,
             certain: outcome.certain,
             files: &outcome.files,
+            pools: &outcome.pools,
         });
         let api_server = match origin {
             Origin::Manifests(_) => None,
