@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_sync::Options;
-use k8s_sync::cluster::{ApiError, Cluster, Parts, Reflection};
+use k8s_sync::cluster::{ApiError, Cluster, Guard, Parts, Reflection};
 use k8s_sync::journal;
 use k8s_sync::report::Report;
 use k8s_sync::snapshot::Snapshot;
@@ -103,7 +103,8 @@ impl Controller {
             return Some(term);
         }
         let api_version = served_version(&self.cluster).await;
-        let (cluster, leadership) = (self.cluster.clone(), self.leadership.clone());
+        let (fence, leadership) = (self.leadership.clone(), self.leadership.clone());
+        let cluster = self.cluster.guarded(Guard::new(move || fence.token().is_some()));
         let writer = Writer { cluster, leadership, api_version };
         let (retries, findings) = (Retries::default(), Report::default());
         Some(Term { token, writer, retries, planned: None, findings })
@@ -133,7 +134,7 @@ impl Controller {
                     self.metrics.made(&change.object, change.act.name());
                     term.retries.made(&change, version, Instant::now());
                 }
-                Err(WriteError::Deposed) => {
+                Err(WriteError::Deposed | WriteError::Api(ApiError::Withheld { .. })) => {
                     tracing::warn!(object = %change.object, "not written: this process does not lead any more");
                 }
                 Err(WriteError::Api(error)) => self.failed(&mut term.retries, &change, &error),

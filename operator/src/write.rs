@@ -1,6 +1,7 @@
 //! Carrying out one change at the API server.
 //!
-//! Invariant: nothing is sent without a token of the current term, asked for right before. Whatever is sent to an existing
+//! Invariant: nothing is sent without a token of the current term, asked for right before, and once more where the request goes
+//! to the socket ([`k8s_sync::cluster::Guard`]). Whatever is sent to an existing
 //! object carries the version it was computed from, and a new object is created and nothing else: the name must be free. So
 //! a write that was on its way when the term ended cannot undo what the next leader wrote.
 

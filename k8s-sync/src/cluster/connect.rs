@@ -10,6 +10,7 @@ use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
+use super::guard::{Bodies, Guard};
 use super::pulse::Pulse;
 use super::requests::{RequestCount, Requests};
 
@@ -77,10 +78,13 @@ pub enum ConnectError {
 #[derive(Clone)]
 pub struct Cluster {
     pub(super) shared: Arc<Shared>,
+    /// Asked before a write leaves the process.
+    pub(super) guard: Option<Guard>,
 }
 
 pub(super) struct Shared {
     pub(super) client: Client,
+    pub(super) bodies: Bodies,
     pub(super) server: String,
     pub(super) requests: Requests,
     pub(super) pulse: Pulse,
@@ -101,8 +105,15 @@ impl Cluster {
             |error: kube::Error| ConnectError::Credentials { server: server.clone(), cause: chain(&error) };
         let client = ClientBuilder::try_from(config).map_err(credentials)?.build();
         let server = server.trim_end_matches('/').to_owned();
-        let shared = Shared { client, server, requests: Requests::default(), pulse: Pulse::new() };
-        Ok(Self { shared: Arc::new(shared) })
+        let (bodies, requests, pulse) = (Bodies::new(), Requests::default(), Pulse::new());
+        let shared = Shared { client, bodies, server, requests, pulse };
+        Ok(Self { shared: Arc::new(shared), guard: None })
+    }
+
+    /// The same connection for somebody who may write only as long as the guard says so.
+    #[must_use]
+    pub fn guarded(&self, guard: Guard) -> Self {
+        Self { shared: Arc::clone(&self.shared), guard: Some(guard) }
     }
 
     /// The URL of the API server.

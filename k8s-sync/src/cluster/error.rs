@@ -41,6 +41,12 @@ pub enum ApiError {
         /// When to try again, if it said so.
         retry_after: Option<Duration>,
     },
+    /// Nothing was sent: at the last moment this process might not write any more ([`super::Guard`]).
+    #[error("cannot {what}: this process may not write any more")]
+    Withheld {
+        /// Verb and path.
+        what: String,
+    },
     /// The answer is not what the API promises.
     #[error("cannot {what}: the answer cannot be read ({cause})")]
     Unreadable {
@@ -100,7 +106,7 @@ impl ApiError {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
-            Self::Unreadable { .. } => false,
+            Self::Unreadable { .. } | Self::Withheld { .. } => false,
         }
     }
 }

@@ -495,6 +495,7 @@ fn message(error: &ApiError) -> String {
     match error {
         ApiError::Unreachable { cause, .. } => cause.clone(),
         ApiError::Timeout { .. } => "no answer in time".to_owned(),
+        ApiError::Withheld { .. } => "not asked".to_owned(),
         ApiError::Refused { status, message, .. } => format!("{status} {message}"),
         ApiError::Unreadable { cause, .. } => cause.clone(),
     }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: every request has a time limit and is counted once, with its answer.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -268,16 +269,27 @@ impl Cluster {
 
     async fn send(&self, call: Call) -> Result<Response<Body>, ApiError> {
         let what = call.what();
+        let reads = call.method == Method::GET;
         let mut request = Request::builder().method(call.method).uri(&call.url);
         for (name, value) in &call.headers {
             request = request.header(name, value);
         }
+        let (body, withheld) = match &self.guard {
+            Some(guard) if !reads => {
+                let (body, withheld) = self.shared.bodies.make(call.body, guard.clone()).await;
+                (body, Some(withheld))
+            }
+            _ => (Body::from(call.body), None),
+        };
         let request = request
-            .body(Body::from(call.body))
+            .body(body)
             .map_err(|error| ApiError::Unreadable { what: what.clone(), cause: error.to_string() })?;
         let sent = tokio::time::timeout(call.patience, self.shared.client.send(request)).await;
         let (status, result) = match sent {
             Ok(Ok(response)) => (Some(response.status().as_u16()), Ok(response)),
+            Ok(Err(_)) if withheld.is_some_and(|withheld| withheld.load(Ordering::Relaxed)) => {
+                return Err(ApiError::Withheld { what });
+            }
             Ok(Err(error)) => {
                 let (server, cause) = (self.shared.server.clone(), chain(&error));
                 (None, Err(ApiError::Unreachable { what, server, cause }))

@@ -12,11 +12,11 @@
 //!
 //! **Two operators never give one address to two Services.** Within a term the allocator knows every address that stands in a status
 //! and every one that it planned, and [`Flights`] holds back an address while a request that carries it can still land. Between
-//! terms: (1) A leader sends nothing after its deadline (`Writer::fence`); the successor's term begins some seconds later (lease
+//! terms: (1) A leader sends nothing after its deadline (`Writer`, down to the socket); the successor's term begins some seconds later (lease
 //! duration less renew deadline) or after the leader gave the lease back, which it does when its last write is answered. (2) The
 //! successor then reads Services and pools *from the beginning*, in requests made after its term began (`Reflection::refresh`):
 //! whatever its predecessor got acknowledged is in what it reads, however far its watch had lagged. (3) What was delayed so long
-//! that it arrives after that reading (a process frozen between fence and socket, a stuck proxy) names the version of the
+//! that it arrives after that reading (a stuck proxy, a server that hung) names the version of the
 //! Service it was computed from. The successor decides anew about each Service that waits, and its own write makes the late
 //! one fail. Only a late write for a Service that the successor leaves as it is could land; then both are in statuses, the
 //! watch shows it at once, and the younger of the two moves.
@@ -87,6 +87,7 @@ struct Work {
 /// A term of ours.
 struct Term {
     token: Token,
+    writer: Writer,
     /// What must be read before anything is planned; absent once it is.
     round: Option<Round>,
 }
@@ -139,7 +140,11 @@ impl Controller {
         work.queue.clear();
         work.writes.abort_all();
         work.flights.give_up_all(Instant::now());
-        work.term = token.map(|token| Term { token, round: Some(self.reflection.refresh(self.parts)) });
+        work.term = token.map(|token| Term {
+            writer: Writer::new(&self.cluster, &self.leadership, &token),
+            token,
+            round: Some(self.reflection.refresh(self.parts)),
+        });
         self.state().leads = false;
     }
 
@@ -227,7 +232,9 @@ impl Controller {
             && let Some(job) = work.queue.pop_front()
         {
             let target = job.target();
-            if !work.flights.is_due(&target, job.version(), now) {
+            // The parts of a pool are one object and one version: one after the other.
+            let part_is_flying = job.other_part().is_some_and(|other| work.flights.is_flying(&other));
+            if part_is_flying || !work.flights.is_due(&target, job.version(), now) {
                 continue;
             }
             let carried =
@@ -241,12 +248,7 @@ impl Controller {
             if let Job::PoolStatus(change, _) = &job {
                 work.pools.insert(change.pool.metadata.name.as_deref().unwrap_or_default().into(), now);
             }
-            let writer = Writer {
-                cluster: self.cluster.clone(),
-                leadership: self.leadership.clone(),
-                token: term.token.clone(),
-            };
-            work.writes.spawn(writer.write(job, target, number));
+            work.writes.spawn(term.writer.clone().write(job, target, number));
         }
         later.append(&mut work.queue);
         work.queue = later;

@@ -105,9 +105,14 @@ pub(super) struct Flights {
 }
 
 impl Flights {
+    /// Whether a request is on its way, or made and not seen yet.
+    pub(super) fn is_flying(&self, target: &Target) -> bool {
+        self.flights.get(target).is_some_and(|flight| flight.stage != Stage::Lost)
+    }
+
     /// Whether this may be written now, from this version of the object.
     pub(super) fn is_due(&self, target: &Target, version: &str, now: Instant) -> bool {
-        if self.flights.get(target).is_some_and(|flight| flight.stage != Stage::Lost) {
+        if self.is_flying(target) {
             return false;
         }
         self.waits.get(target).is_none_or(|wait| match wait.kind {

@@ -1,7 +1,7 @@
 //! Metrics of LB IPAM: Cilium's names of both generations, letter by letter, and ours.
 //!
-//! Invariants: what is a state is read at the time of the scrape. No label has values that a tenant can make up: pools are an
-//! administrator's, and Services are counted, not named.
+//! Invariants: what is a state is read at the time of the scrape. The number of series is bounded: pools are an administrator's,
+//! Services are counted and not named, and of namespaces with a quota only the fullest are.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use super::state::State;
 /// The three ways in which releases and exporters name the five gauges of Cilium.
 const GENERATIONS: [(&str, &str); 3] =
     [("cilium_lbipam_", ""), ("cilium_lbipam_", "_total"), ("cilium_operator_lbipam_", "")];
+
+/// Namespaces of one pool whose quota is shown.
+const NAMESPACES: usize = 20;
 
 /// What is counted while the operator runs.
 #[derive(Clone)]
@@ -145,6 +148,20 @@ pub(crate) fn gauges(registry: &Registry, state: &State) -> anyhow::Result<()> {
     }
     registry.register(Box::new(days))?;
     registry.register(Box::new(growth))?;
+    let quotas = GaugeVec::new(
+        Opts::new(
+            "rutter_operator_lbipam_quota",
+            "Addresses of a pool that a namespace has and may have, for the fullest namespaces of each pool",
+        ),
+        &["pool", "namespace", "state"],
+    )?;
+    for pool in &pools {
+        for (namespace, used, limit) in fullest(pool) {
+            quotas.with_label_values(&[&*pool.name, namespace, "used"]).set(used);
+            quotas.with_label_values(&[&*pool.name, namespace, "limit"]).set(limit);
+        }
+    }
+    registry.register(Box::new(quotas))?;
     let failing = Gauge::with_opts(Opts::new(
         "rutter_operator_lbipam_writes_failing",
         "Objects whose write is tried again and again",
@@ -152,6 +169,20 @@ pub(crate) fn gauges(registry: &Registry, state: &State) -> anyhow::Result<()> {
     failing.set(state.failing.len() as f64);
     registry.register(Box::new(failing))?;
     Ok(())
+}
+
+/// Namespaces of a pool with a quota, those first that have least left of it.
+fn fullest(pool: &lbipam::PoolView) -> Vec<(&str, f64, f64)> {
+    let limited = pool
+        .quotas
+        .iter()
+        .filter_map(|quota| Some((&*quota.namespace, number(&quota.used), number(&quota.limit?))));
+    let mut namespaces: Vec<(&str, f64, f64)> = limited.collect();
+    namespaces.sort_by(|(_, used, limit), (_, other_used, other_limit)| {
+        (limit - used).total_cmp(&(other_limit - other_used))
+    });
+    namespaces.truncate(NAMESPACES);
+    namespaces
 }
 
 /// An IPv6 pool has more addresses than a gauge can count exactly.

@@ -1,14 +1,15 @@
 //! Carrying out one change of a status at the API server.
 //!
-//! Invariant: nothing is sent without the token of the term the change was computed in, asked for right before. And whatever is sent
-//! names object and version, so what was on its way when the term ended cannot undo what the next leader wrote.
+//! Invariant: nothing is sent without the token of the term the change was computed in, asked for right before, and once more
+//! where the request goes to the socket. And whatever is sent names object and version, so what was on its way when the term
+//! ended cannot undo what the next leader wrote.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_sync::cluster::{Address, ApiError, Cluster};
+use k8s_sync::cluster::{Address, ApiError, Cluster, Guard};
 use kube_lease::{Leadership, Token};
 use lbipam::{PoolChange, ServiceChange};
 use serde_json::json;
@@ -59,6 +60,15 @@ impl Job {
         }
     }
 
+    /// The other part of the same object, which is written on its own.
+    pub(super) fn other_part(&self) -> Option<Target> {
+        match self {
+            Self::Service(_) => None,
+            Self::PoolStatus(change, _) => Some(Target::PoolAnnotations(name(change))),
+            Self::PoolAnnotations(change, _) => Some(Target::PoolStatus(name(change))),
+        }
+    }
+
     /// The version of the object it was computed from.
     pub(super) fn version(&self) -> &str {
         match self {
@@ -98,12 +108,18 @@ fn name(change: &PoolChange) -> Arc<str> {
 /// Writes, as long as the term lasts.
 #[derive(Clone)]
 pub(super) struct Writer {
-    pub(super) cluster: Cluster,
-    pub(super) leadership: Leadership,
-    pub(super) token: Token,
+    cluster: Cluster,
+    leadership: Leadership,
+    token: Token,
 }
 
 impl Writer {
+    pub(super) fn new(cluster: &Cluster, leadership: &Leadership, token: &Token) -> Self {
+        let (fence, term) = (leadership.clone(), token.clone());
+        let guard = Guard::new(move || fence.token().is_some_and(|token| token == term));
+        Self { cluster: cluster.guarded(guard), leadership: leadership.clone(), token: token.clone() }
+    }
+
     pub(super) async fn write(self, job: Job, target: Target, number: u64) -> Done {
         let began = Instant::now();
         let result = self.send(&job).await;
@@ -146,6 +162,9 @@ impl Writer {
 
 impl From<ApiError> for WriteError {
     fn from(error: ApiError) -> Self {
-        Self::Api(error)
+        match error {
+            ApiError::Withheld { .. } => Self::Deposed,
+            error => Self::Api(error),
+        }
     }
 }
