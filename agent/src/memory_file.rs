@@ -11,11 +11,9 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use k8s_sync::lbipam::Memory;
+use k8s_sync::lbipam::{MEMORY_FILE as NAME, Memory};
 use k8s_sync::report::{Finding, Reason, Report};
 
-/// Its name beside the manifests; hidden files there are no manifests.
-const NAME: &str = ".rutter-lbipam.json";
 /// Longest wait for another agent, which needs milliseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);

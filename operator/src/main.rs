@@ -44,7 +44,7 @@ struct Cli {
 enum Command {
     /// Keep the CiliumBGPNodeConfigs and conditions of a cluster.
     Run(Box<args::RunArgs>),
-    /// Print the CiliumBGPNodeConfigs and conditions that a directory of manifests leads to.
+    /// Print the CiliumBGPNodeConfigs, addresses of Services and conditions that a directory of manifests leads to.
     ///
     /// Findings go to standard error, one per line, with the errors and warnings that the nodes' agents would report. The exit
     /// code is 1 if one of them is an error, 0 otherwise.
@@ -62,6 +62,8 @@ struct PlanArgs {
     /// Namespace of the Secrets with BGP passwords. Empty: CiliumBGPPeerConfigs get no conditions.
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-system")]
     bgp_secrets_namespace: String,
+    #[command(flatten)]
+    lbipam: lbipam::args::LbIpamArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -78,7 +80,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Plan(args) => args,
     };
     let namespace = (!args.bgp_secrets_namespace.is_empty()).then_some(args.bgp_secrets_namespace);
-    let plan = plan::plan(&args.manifests, namespace)?;
+    let plan = plan::plan(&args.manifests, namespace, args.lbipam.allocation())?;
     let mut errors = std::io::stderr().lock();
     write!(errors, "{}", plan.report)?;
     let mut out = std::io::stdout().lock();

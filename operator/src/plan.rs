@@ -3,15 +3,22 @@
 //! Conditions are printed under `status` of an object that holds nothing else: they are what a status update would carry,
 //! but for the transition time, which only exists once they are written.
 
+use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use k8s_sync::Options;
 use k8s_sync::conditions::ObjectConditions;
+use k8s_sync::lbipam::{Allocation, Local, MEMORY_FILE, Memory};
 use k8s_sync::manifests::Directory;
+use k8s_sync::object::Service;
 use k8s_sync::report::{Finding, Report, Severity};
+use k8s_sync::snapshot::Snapshot;
 use k8s_sync::translate::{LocalNode, intent_for_node, node_configs};
+use lbipam::plan::SATISFIED;
+use rutter_crds::CiliumLoadBalancerIPPool;
 use serde_json::{Value, json};
 
 /// Objects to write and everything there is to say about them.
@@ -21,7 +28,11 @@ pub(crate) struct Plan {
 }
 
 /// Plans for a directory.
-pub(crate) fn plan(manifests: &Path, secrets_namespace: Option<String>) -> anyhow::Result<Plan> {
+pub(crate) fn plan(
+    manifests: &Path,
+    secrets_namespace: Option<String>,
+    allocation: Allocation,
+) -> anyhow::Result<Plan> {
     if !manifests.is_dir() {
         bail!(
             "{} is no directory; write --manifests DIR with a directory of YAML or JSON files",
@@ -31,9 +42,12 @@ pub(crate) fn plan(manifests: &Path, secrets_namespace: Option<String>) -> anyho
     let options = Options { secrets_namespace, ..Options::default() };
     let mut directory = Directory::new(manifests);
     directory.refresh(Timestamp::now());
-    let snapshot = directory.snapshot();
+    let written = directory.snapshot();
+    let allocator = Local::look(&written, allocation, remembered(manifests)?, Timestamp::now());
+    let snapshot = allocator.snapshot();
     let plan = node_configs(&snapshot, &options);
     let mut report = directory.report().clone();
+    report.merge(allocator.report().clone());
     report.merge(plan.report);
     for (node, config) in plan.node_configs.iter().chain(&plan.foreign) {
         let found = intent_for_node(&snapshot, Some(config), &LocalNode::named(node), &options).report;
@@ -48,6 +62,8 @@ pub(crate) fn plan(manifests: &Path, secrets_namespace: Option<String>) -> anyho
         );
     }
     objects.extend(plan.conditions.iter().map(status_of));
+    objects.extend(service_statuses(&written, &snapshot));
+    objects.extend(snapshot.lb_pools.iter().filter_map(|(name, pool)| pool_status(name, pool)));
     Ok(Plan { objects, report })
 }
 
@@ -75,6 +91,63 @@ fn status_of(conditions: &ObjectConditions) -> Value {
         "metadata": {"name": conditions.object.name},
         "status": {"conditions": list},
     })
+}
+
+/// What an agent of this directory remembers of addresses that it gave.
+fn remembered(manifests: &Path) -> anyhow::Result<Memory> {
+    let path = manifests.join(MEMORY_FILE);
+    match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).with_context(|| format!("cannot read {}", path.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Memory::default()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Statuses of Services that differ from those that are written.
+fn service_statuses(written: &Snapshot, snapshot: &Snapshot) -> Vec<Value> {
+    let differs = |service: &&Arc<Service>| {
+        let before = written.services.get(&service.name).and_then(|before| before.ipam.as_ref());
+        match (before, &service.ipam) {
+            (Some(before), Some(now)) => {
+                (&before.ingress, &before.condition) != (&now.ingress, &now.condition)
+            }
+            _ => false,
+        }
+    };
+    let status = |ipam: &lbipam::Service| {
+        let conditions: Vec<Value> = ipam
+            .condition
+            .iter()
+            .map(|verdict| {
+                let status = if verdict.satisfied { "True" } else { "False" };
+                json!({"type": SATISFIED, "status": status, "reason": verdict.reason, "message": verdict.message})
+            })
+            .collect();
+        json!({"loadBalancer": {"ingress": ipam.ingress}, "conditions": conditions})
+    };
+    let object = |service: &Arc<Service>| {
+        let (name, status) = (&service.name, status(service.ipam.as_ref()?));
+        Some(json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"namespace": name.namespace, "name": name.name},
+            "status": status,
+        }))
+    };
+    snapshot.services.values().filter(differs).filter_map(object).collect()
+}
+
+fn pool_status(name: &str, pool: &CiliumLoadBalancerIPPool) -> Option<Value> {
+    let mut conditions = json!(pool.status.as_ref()?.conditions);
+    for condition in conditions.as_array_mut()?.iter_mut().filter_map(Value::as_object_mut) {
+        condition.remove("lastTransitionTime");
+    }
+    Some(json!({
+        "apiVersion": "cilium.io/v2",
+        "kind": "CiliumLoadBalancerIPPool",
+        "metadata": {"name": name},
+        "status": {"conditions": conditions},
+    }))
 }
 
 impl Plan {
@@ -116,7 +189,7 @@ spec: {bgpInstances: [{name: i, localASN: 65001, peers: [{name: p, peerAddress: 
     fn node_configs_then_conditions() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.yaml"), MANIFESTS).unwrap();
-        let plan = plan(folder.path(), None).unwrap();
+        let plan = plan(folder.path(), None, Allocation::default()).unwrap();
         assert_eq!(plan.objects.len(), 2);
         assert_eq!(plan.objects[0]["kind"], "CiliumBGPNodeConfig");
         assert_eq!(plan.objects[0]["metadata"]["ownerReferences"][0]["name"], "c");
@@ -132,10 +205,10 @@ spec: {bgpInstances: [{name: i, localASN: 65001, peers: [{name: p, peerAddress: 
     fn what_it_prints_is_a_manifest_again() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.yaml"), MANIFESTS).unwrap();
-        let first = plan(folder.path(), None).unwrap();
+        let first = plan(folder.path(), None, Allocation::default()).unwrap();
         let printed = serde_saphyr::to_string(&first.objects[0]).unwrap();
         fs::write(folder.path().join("b.yaml"), printed).unwrap();
-        let second = plan(folder.path(), None).unwrap();
+        let second = plan(folder.path(), None, Allocation::default()).unwrap();
         assert_eq!(first.objects, second.objects, "{}", second.report);
     }
 
@@ -155,19 +228,55 @@ spec: {advertisements: [{advertisementType: PodCIDR, attributes: {localPreferenc
         let node = "metadata: {name: w1}\nstatus: {addresses: [{type: InternalIP, address: 192.0.2.9}]}";
         let manifests = MANIFESTS.replace("metadata: {name: w1}", node);
         fs::write(folder.path().join("a.yaml"), format!("{manifests}---\n{more}")).unwrap();
-        let printed = plan(folder.path(), None).unwrap().report.to_string();
+        let printed = plan(folder.path(), None, Allocation::default()).unwrap().report.to_string();
         assert!(!printed.contains("SourceInterfaceUnusable"), "{printed}");
         let manifests =
             format!("{manifests}---\n{}", more.replace("transport: {sourceInterface: eth7}, ", ""));
         fs::write(folder.path().join("a.yaml"), manifests).unwrap();
-        let plan = plan(folder.path(), None).unwrap();
+        let plan = plan(folder.path(), None, Allocation::default()).unwrap();
         assert!(plan.report.to_string().contains("LocalPreferenceOutOfRange"), "{}", plan.report);
         assert!(plan.has_errors());
     }
 
     #[test]
+    fn addresses_of_services_and_conditions_of_pools() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "apiVersion: cilium.io/v2
+kind: CiliumLoadBalancerIPPool
+metadata: {name: p}
+spec: {blocks: [{cidr: 172.16.1.0/24}], allowFirstLastIPs: 'No'}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: LoadBalancer, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: other}
+spec: {type: ClusterIP, ports: [{port: 80}]}
+";
+        fs::write(folder.path().join("a.yaml"), text).unwrap();
+        let printed = |allocation| plan(folder.path(), None, allocation).unwrap();
+        let objects = printed(Allocation::default()).objects;
+        assert_eq!(objects.len(), 2, "{objects:?}");
+        assert_eq!(objects[0]["metadata"], json!({"namespace": "default", "name": "web"}));
+        let expected = json!({
+            "loadBalancer": {"ingress": [{"ip": "172.16.1.1"}]},
+            "conditions": [{"type": "cilium.io/IPAMRequestSatisfied", "status": "True", "reason": "satisfied", "message": ""}],
+        });
+        assert_eq!(objects[0]["status"], expected);
+        let conditions = objects[1]["status"]["conditions"].as_array().unwrap();
+        let used = conditions.iter().find(|condition| condition["type"] == "cilium.io/IPsUsed").unwrap();
+        assert_eq!((&used["message"], &used["status"]), (&json!("3"), &json!("Unknown")));
+        assert!(used.get("lastTransitionTime").is_none());
+        let off = Allocation { lb_ipam: false, ..Allocation::default() };
+        assert_eq!(printed(off).objects.len(), 0);
+    }
+
+    #[test]
     fn a_directory_that_is_not_there() {
-        let error = plan(Path::new("/nowhere"), None).err().unwrap().to_string();
+        let error = plan(Path::new("/nowhere"), None, Allocation::default()).err().unwrap().to_string();
         assert!(error.contains("/nowhere is no directory"), "{error}");
     }
 }

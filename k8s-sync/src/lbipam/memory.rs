@@ -16,6 +16,9 @@ use crate::object::NamespacedName;
 /// moved from one file to another, is gone for a moment.
 pub(super) const REMEMBERED: SignedDuration = SignedDuration::from_mins(10);
 
+/// Its file beside the manifests; hidden files there are no manifests.
+pub const MEMORY_FILE: &str = ".rutter-lbipam.json";
+
 /// The memory, to be kept across restarts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -5,11 +5,12 @@ use std::time::Duration;
 use clap::{ArgAction, Args, ValueEnum};
 use jiff::SignedDuration;
 use k8s_sync::cluster::Parts;
+use k8s_sync::lbipam::Allocation;
 use lbipam::{DefaultIpam, Settings};
 
 use crate::args::duration;
 
-/// What `run` is told about addresses.
+/// What `run` and `plan` are told about addresses.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Addresses of Services")]
 pub(crate) struct LbIpamArgs {
@@ -83,6 +84,11 @@ impl LbIpamArgs {
             refuse_cluster_ranges: self.lbipam_refuse_cluster_ranges,
             forecast_days: (self.lbipam_forecast_days > 0).then_some(self.lbipam_forecast_days),
         }
+    }
+
+    /// The same for a directory of manifests.
+    pub(crate) fn allocation(&self) -> Allocation {
+        Allocation { lb_ipam: self.enable_lb_ipam, settings: self.settings() }
     }
 
     /// What has to be read before anything is decided.
