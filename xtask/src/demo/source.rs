@@ -13,7 +13,7 @@ use rutter_lab::{Daemon, Host, Lab, wait_for};
 use super::narrate::Narrator;
 use crate::run;
 
-/// The VIP of the lab's service. LB IPAM will hand it out one day; here the service carries it in its status.
+/// The first address of the lab's pool, which LB IPAM gives to the lab's service.
 pub(crate) const VIP: &str = "172.16.1.1";
 /// Where rutter's own pods are.
 const NAMESPACE: &str = "rutter-system";
@@ -22,6 +22,12 @@ const AGENT_PORT: u16 = 9972;
 /// The port of the operator's.
 const OPERATOR_PORT: u16 = 9973;
 const LAB: &str = "examples/bgp-lab";
+/// What `kubectl create service loadbalancer webshop --tcp=80` makes.
+const SECOND: &str = "apiVersion: v1
+kind: Service
+metadata: { name: webshop, labels: { app: webshop } }
+spec: { type: LoadBalancer, selector: { app: webshop }, ports: [{ port: 80 }] }
+";
 
 /// What the story changes in the cluster.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +38,8 @@ pub(crate) enum Change {
     Local(bool),
     /// Whether k8s-w1 has the label `enable-bgp`.
     Labelled(bool),
+    /// Whether there is a second service that wants an address of the pool.
+    Second(bool),
 }
 
 pub(crate) enum Source {
@@ -55,14 +63,10 @@ impl Source {
 
     /// A control plane on a host of its own, with the custom resources and the operator; still without the example's objects.
     pub(crate) fn kubernetes(lab: &Lab, narrator: &Narrator) -> Result<Self> {
-        narrator
-            .step("A Kubernetes API server, rutter's definitions of Cilium's BGP kinds, and rutter-operator");
+        narrator.step("A Kubernetes API server, rutter's definitions of Cilium's kinds, and rutter-operator");
         let control_plane = ControlPlane::in_lab(lab, &[])?;
         let definitions = run::root().join("deploy/crds").display().to_string();
         control_plane.install_crds(Path::new(&definitions))?;
-        // The lab's pool is of a kind that only Cilium reads so far.
-        control_plane
-            .install_crds(&run::root().join("k8s-sync/crds/tests/data/ciliumloadbalancerippools.yaml"))?;
         narrator.kubectl(&control_plane, &["apply", "--server-side", "-f", "deploy/crds"])?;
         narrator.kubectl(&control_plane, &["api-resources", "--categories=ciliumbgp"])?;
         narrator.say("Both programs work with the rights that they have in production, and no others:");
@@ -129,13 +133,33 @@ impl Source {
     /// Puts the example's objects where the nodes read them, if they are not there yet.
     pub(crate) fn fill(&self, narrator: &Narrator) -> Result<()> {
         let Some(cluster) = self.cluster() else { return Ok(()) };
-        narrator.kubectl(cluster, &["apply", "-f", LAB])?;
-        narrator.say("LB IPAM will hand out the service's address one day; here we do:");
-        let status = format!(r#"{{"status":{{"loadBalancer":{{"ingress":[{{"ip":"{VIP}"}}]}}}}}}"#);
-        narrator.kubectl(
-            cluster,
-            &["patch", "service", "webpod", "--subresource=status", "--type=merge", "-p", &status],
-        )
+        narrator.kubectl(cluster, &["apply", "-f", LAB])
+    }
+
+    /// What there is to see of the pool and the service's address, once it is given.
+    pub(crate) fn tell_of_addresses(&self, narrator: &Narrator) -> Result<()> {
+        let Some(cluster) = self.cluster() else { return Ok(()) };
+        wait_for(Duration::from_secs(20), "the service to have its address", || {
+            given(cluster, "webpod", VIP)
+        })?;
+        narrator.kubectl(cluster, &["get", "ippools"])?;
+        narrator.kubectl(cluster, &["get", "service", "webpod"])?;
+        let condition = "jsonpath={.status.conditions[0].type} {.status.conditions[0].status}";
+        narrator.kubectl(cluster, &["get", "service", "webpod", "-o", condition])
+    }
+
+    /// Asks `rutterctl lbipam` about the same objects that the nodes read.
+    pub(crate) fn lbipam(&self, narrator: &Narrator, host: &Host, words: &[&str]) -> Result<()> {
+        match self {
+            Self::Manifests(folder) => {
+                let (rutterctl, folder) = (super::stage::program("rutterctl")?, folder.display().to_string());
+                let argv = [&[rutterctl.as_str(), "lbipam"], words, &["--manifests", &folder]].concat();
+                narrator.show(host, &argv).map(drop)
+            }
+            Self::Kubernetes(cluster) => {
+                narrator.in_cluster(&cluster.control_plane, &[&["rutterctl", "lbipam"], words].concat())
+            }
+        }
     }
 
     /// Makes the change, as an editor or kubectl would.
@@ -179,6 +203,8 @@ impl Change {
                 let labels = "hostname: k8s-w1, kubernetes.io/os: linux";
                 swap("cluster.yaml", &format!("{labels}{labelled}"), labels, on)
             }
+            Self::Second(true) => appear(&folder.join("webshop.yaml"), SECOND),
+            Self::Second(false) => Ok(fs::remove_file(folder.join("webshop.yaml"))?),
         }
     }
 
@@ -189,6 +215,8 @@ impl Change {
             Self::PodReady(_) => vec!["patch", "endpointslice", "webpod-x7k2p", "--type=json", "-p"],
             Self::Local(_) => vec!["patch", "service", "webpod", "-p"],
             Self::Labelled(_) => vec!["label", "node", "k8s-w1"],
+            Self::Second(true) => vec!["create", "service", "loadbalancer", "webshop"],
+            Self::Second(false) => vec!["delete", "service"],
         };
         let last = match self {
             Self::PodReady(ready) => {
@@ -200,6 +228,8 @@ impl Change {
             }
             Self::Labelled(true) => "enable-bgp=true".to_owned(),
             Self::Labelled(false) => "enable-bgp-".to_owned(),
+            Self::Second(true) => "--tcp=80".to_owned(),
+            Self::Second(false) => "webshop".to_owned(),
         };
         words.into_iter().map(str::to_owned).chain([last]).collect()
     }
@@ -209,23 +239,35 @@ impl Change {
 fn edit(path: &Path, from: &str, to: &str) -> Result<()> {
     let text = fs::read_to_string(path)?;
     ensure!(text.contains(from), "{} does not contain `{from}`", path.display());
+    appear(path, &text.replacen(from, to, 1))
+}
+
+/// Writes a file so that it is there as a whole or not at all.
+fn appear(path: &Path, text: &str) -> Result<()> {
     let name = path.file_name().context("a file without a name")?.to_string_lossy().into_owned();
     let fresh = path.with_file_name(format!(".{name}.new"));
-    fs::write(&fresh, text.replacen(from, to, 1))?;
+    fs::write(&fresh, text)?;
     fs::rename(fresh, path)?;
     Ok(())
 }
 
-/// The lab's manifests, the service with its address in `status`.
+/// Whether a service has this address.
+pub(crate) fn given(cluster: &ControlPlane, service: &str, address: &str) -> Result<()> {
+    let services = cluster.list("services")?;
+    let found =
+        services.iter().find(|one| one["metadata"]["name"] == service).context("it does not exist")?;
+    let status = &found["status"];
+    ensure!(status["loadBalancer"]["ingress"][0]["ip"] == address, "its status is {status}");
+    Ok(())
+}
+
+/// The lab's manifests.
 fn copy_manifests(to: &Path) -> Result<()> {
     let from = run::root().join(LAB);
     fs::create_dir_all(to)?;
-    for file in ["cluster.yaml", "bgp.yaml", "advertise-lb.yaml", "pool.yaml"] {
+    for file in ["cluster.yaml", "bgp.yaml", "advertise-lb.yaml", "pool.yaml", "webpod.yaml"] {
         fs::copy(from.join(file), to.join(file)).with_context(|| format!("copying {file}"))?;
     }
-    let mut service = fs::read_to_string(from.join("webpod.yaml"))?;
-    service.push_str(&format!("\nstatus:\n  loadBalancer:\n    ingress:\n      - ip: {VIP}\n"));
-    fs::write(to.join("webpod.yaml"), service)?;
     Ok(())
 }
 

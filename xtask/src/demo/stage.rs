@@ -121,6 +121,11 @@ impl Node {
         Ok(said)
     }
 
+    /// The socket of this node's agent.
+    pub(crate) fn agent_socket(&self) -> String {
+        self.host.folder().join("agent.sock").display().to_string()
+    }
+
     /// The socket of this node's bgpd.
     pub(crate) fn socket(&self) -> String {
         self.host.folder().join("bgpd.sock").display().to_string()

@@ -22,7 +22,9 @@ pub(crate) fn tell(stage: &Stage, narrator: &Narrator) -> Result<()> {
     if let Some(cluster) = stage.source.cluster() {
         source::tell_of_the_cluster(cluster, narrator)?;
     }
+    addresses(stage, narrator)?;
     table(stage, narrator)?;
+    second_service(stage, narrator)?;
     traffic(stage, narrator)?;
     narrowed(stage, narrator)?;
     unlabelled(stage, narrator)?;
@@ -66,6 +68,58 @@ fn sessions(stage: &Stage, narrator: &Narrator) -> Result<()> {
     narrator
         .show(&node.host, &[&program("rutterctl")?, "--socket", &node.socket(), "show", "bgp", "summary"])?;
     narrator.vtysh(&stage.frr, "show bgp ipv4 unicast summary")?;
+    Ok(())
+}
+
+fn addresses(stage: &Stage, narrator: &Narrator) -> Result<()> {
+    narrator.step("LB IPAM gives the service the first address of the pool 172.16.1.0/24 that may be given");
+    stage.source.tell_of_addresses(narrator)?;
+    let host = &stage.node("k8s-ctr")?.host;
+    stage.source.lbipam(narrator, host, &["show"])?;
+    narrator.say("Why this address, and what does each pool say?");
+    stage.source.lbipam(narrator, host, &["explain", "default/webpod"])
+}
+
+/// Another service comes and goes; the first one keeps its address, and FRR hears of nothing.
+fn second_service(stage: &Stage, narrator: &Narrator) -> Result<()> {
+    narrator.step("A second service wants an address, too: it gets the next one, and nothing else moves");
+    let heard_by_all =
+        || stage.nodes.iter().map(|node| heard(stage, node.address)).collect::<Result<Vec<_>>>();
+    let before = heard_by_all()?;
+    stage.source.change(narrator, Change::Second(true))?;
+    let host = &stage.node("k8s-ctr")?.host;
+    if let Some(cluster) = stage.source.cluster() {
+        wait_for(PATIENCE, "the second service to have an address", || {
+            source::given(cluster, "webshop", "172.16.1.2")
+        })?;
+        narrator.kubectl(cluster, &["get", "services", "webpod", "webshop"])?;
+    } else {
+        narrator.say("webshop.yaml, a Service of type LoadBalancer, is saved beside the others; every agent gives it the same address:");
+        for node in &stage.nodes {
+            wait_for(PATIENCE, &format!("{} to give it an address", node.name), || {
+                let (program, agent) = (program("rutterctl")?, node.agent_socket());
+                let question = [
+                    "--socket",
+                    &node.socket(),
+                    "--agent-socket",
+                    &agent,
+                    "explain",
+                    "service",
+                    "default/webshop",
+                ];
+                let said = node.host.check(&[&[program.as_str()], &question[..]].concat())?;
+                ensure!(said.contains("172.16.1.2 (LoadBalancerIP)"), "{said}");
+                Ok(())
+            })?;
+        }
+    }
+    stage.source.lbipam(narrator, host, &["show", "addresses"])?;
+    stage.source.change(narrator, Change::Second(false))?;
+    thread::sleep(Duration::from_secs(2));
+    let after = heard_by_all()?;
+    ensure!(before == after, "it was noticed on FRR: {before:?}, then {after:?}");
+    wait_for_hops(stage, &["192.168.10.100", "192.168.10.101", "192.168.20.100"])?;
+    narrator.say("It is gone again. FRR has heard of none of this, as no advertisement selects it.");
     Ok(())
 }
 
@@ -145,7 +199,7 @@ fn explain(stage: &Stage, narrator: &Narrator) -> Result<()> {
     }
     let node = stage.node("k8s-w0")?;
     let (program, socket) = (program("rutterctl")?, node.socket());
-    let agent = node.host.folder().join("agent.sock").display().to_string();
+    let agent = node.agent_socket();
     let words = [&[program.as_str(), "--socket", &socket, "--agent-socket", &agent], &question[..]].concat();
     narrator.show(&node.host, &words).map(drop)
 }
