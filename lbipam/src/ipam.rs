@@ -107,6 +107,12 @@ impl Ipam {
         }
     }
 
+    /// Whether any pool is to refuse ranges of the cluster: then nothing should be given before they are known.
+    #[must_use]
+    pub fn needs_cluster_ranges(&self) -> bool {
+        self.pools.iter().any(|(_, member)| member.pool.refuses_cluster_ranges)
+    }
+
     /// Notes that the pools decide differently from now on.
     fn judge_everybody(&mut self, was_empty: bool) {
         self.waiting = Waiting::default();

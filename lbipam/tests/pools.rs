@@ -144,6 +144,7 @@ fn a_pool_over_ranges_of_the_cluster_gives_nothing_new_and_takes_nothing_away() 
         |net: &str| ClusterRange { net: net.parse().unwrap(), what: RangeUse::Node, of: "Node w1".into() };
     let mut world = World::with(Settings { refuse_cluster_ranges: true, ..Settings::default() });
     world.pool("p", &["10.0.0.0/24"]);
+    assert!(world.ipam.needs_cluster_ranges());
     world.service("a", |_| {});
     world.run();
     world.ipam.handle_cluster_ranges(vec![node("192.0.2.1/32"), node("10.0.0.9/32")]);
@@ -173,6 +174,7 @@ fn a_pool_over_ranges_of_the_cluster_gives_nothing_new_and_takes_nothing_away() 
 fn nobody_who_did_not_ask_is_refused() {
     let mut world = World::new();
     world.pool("p", &["10.0.0.0/24"]);
+    assert!(!world.ipam.needs_cluster_ranges());
     let net = "10.0.0.0/8".parse().unwrap();
     world.ipam.handle_cluster_ranges(vec![ClusterRange { net, what: RangeUse::Pods, of: "Node w1".into() }]);
     world.service("a", |_| {});

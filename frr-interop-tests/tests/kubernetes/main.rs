@@ -16,6 +16,7 @@ mod lbipam;
 mod lbipam_allocate;
 mod lbipam_ctl;
 mod lbipam_leader;
+mod lbipam_pools;
 mod lbipam_writers;
 mod leader;
 mod manifests;
