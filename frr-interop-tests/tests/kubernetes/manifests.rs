@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,24 +14,21 @@ use rutter_lab::kube::{ControlPlane, Node};
 use rutter_lab::{Agent, Bgpd, Host, Lab, rutter_binary, wait_for};
 use serde_json::{Value, json};
 
-use crate::cluster;
+use crate::{cluster, lbipam};
 
 /// What becomes of an object.
 enum Fate {
-    /// In force: agent and bgpd have it.
+    /// In force: operator, agent or bgpd act on it.
     Honoured,
-    /// The server takes it, and the plan says with these words that nothing here acts on it.
-    NotRead(&'static str),
     /// The server does not know the kind, and the plan says what to write instead.
     Unknown(&'static str),
 }
 
-use Fate::{Honoured, NotRead, Unknown};
+use Fate::{Honoured, Unknown};
 
 const POLICY: &str = "CiliumBGPPeeringPolicy";
 const REPLACEMENT: &str = "a CiliumBGPClusterConfig (nodeSelector";
 const ARP: &str = "CiliumBGPAdvertisement of type Service";
-const POOL: &str = "write the address into status.loadBalancer.ingress";
 const OTHERS: &str = "is for the CNI or controller that implements it";
 
 /// Every object: folder and file, kind, name.
@@ -50,7 +48,7 @@ const OBJECTS: &[(&str, &str, &str, Fate)] = &[
         "settlement-egress",
         Unknown("leave it to the CNI"),
     ),
-    ("beyond-cni/lbipam-l2.yaml", "CiliumLoadBalancerIPPool", "lb-pool", NotRead(POOL)),
+    ("beyond-cni/lbipam-l2.yaml", "CiliumLoadBalancerIPPool", "lb-pool", Honoured),
     ("beyond-cni/lbipam-l2.yaml", "CiliumL2AnnouncementPolicy", "l2-default", Unknown(ARP)),
     ("beyond-cni/mesh.yaml", "Service", "checkout", Honoured),
     ("beyond-cni/mesh.yaml", "CiliumNetworkPolicy", "checkout-allow-east-only", Unknown(OTHERS)),
@@ -62,7 +60,7 @@ const OBJECTS: &[(&str, &str, &str, Fate)] = &[
     ("bgp-lab/cluster.yaml", "Node", "k8s-w1", Honoured),
     ("bgp-lab/cluster.yaml", "Node", "k8s-w0", Honoured),
     ("bgp-lab/cluster.yaml", "EndpointSlice", "webpod-x7k2p", Honoured),
-    ("bgp-lab/pool.yaml", "CiliumLoadBalancerIPPool", "cilium-pool", NotRead(POOL)),
+    ("bgp-lab/pool.yaml", "CiliumLoadBalancerIPPool", "cilium-pool", Honoured),
     ("bgp-lab/webpod.yaml", "Service", "webpod", Honoured),
     ("certification/bgp.yaml", POLICY, "rack-1-bgp", Unknown(REPLACEMENT)),
     ("certification/bgp.yaml", POLICY, "lab-bgp", Unknown(REPLACEMENT)),
@@ -91,7 +89,7 @@ const OBJECTS: &[(&str, &str, &str, Fate)] = &[
         Unknown("write the annotation kubernetes.io/egress-bandwidth"),
     ),
     ("mesh-concepts/global-service.yaml", "Service", "api-server", Honoured),
-    ("mesh-concepts/l2.yaml", "CiliumLoadBalancerIPPool", "home-lab-pool", NotRead(POOL)),
+    ("mesh-concepts/l2.yaml", "CiliumLoadBalancerIPPool", "home-lab-pool", Honoured),
     ("mesh-concepts/l2.yaml", "CiliumL2AnnouncementPolicy", "default-l2", Unknown(ARP)),
     ("mesh-concepts/l2.yaml", "CiliumL2AnnouncementPolicy", "l2-policy", Unknown(ARP)),
     ("mesh-concepts/l2.yaml", "Service", "nginx-lb", Honoured),
@@ -198,7 +196,7 @@ fn apply(cluster: &ControlPlane, file: &str) -> Result<()> {
         let place = format!("{name_in_folder}:{}: ", line.context("a line")?);
         let said = findings.lines().find(|line| line.contains(&place)).unwrap_or_default();
         match fate {
-            Honoured | NotRead(_) => {
+            Honoured => {
                 let applied = format!("/{name} ");
                 ensure!(ran.stdout.contains(&applied), "{what} was not applied: {ran:?}");
             }
@@ -209,7 +207,7 @@ fn apply(cluster: &ControlPlane, file: &str) -> Result<()> {
         }
         match fate {
             Honoured => ensure!(!said.contains("error"), "{what}: {said}"),
-            NotRead(words) | Unknown(words) => {
+            Unknown(words) => {
                 ensure!(said.contains(words) && said.contains(*kind), "{what}: {place} {findings}");
             }
         }
@@ -223,19 +221,17 @@ struct Running {
     _bgpd: Bgpd,
 }
 
-fn start(cluster: &ControlPlane, host: &Host, node: &str, manifests: &Path) -> Result<Running> {
-    let (findings, objects) = plan(manifests)?;
-    let config = objects
-        .iter()
-        .find(|object| object["kind"] == "CiliumBGPNodeConfig" && object["metadata"]["name"] == node);
-    let mut config = config.with_context(|| format!("the plan has nothing for {node}: {findings}"))?.clone();
-    // By hand: the owner has another UID on this server than in files.
-    config["metadata"] = json!({"name": node});
-    cluster.write(&config)?;
+fn start(cluster: &ControlPlane, host: &Host, node: &str) -> Result<Running> {
     cluster.attach(host)?;
     let bgpd = host.bgpd("instances: []\n")?;
     let agent = host.agent(node, &["--kubeconfig", &cluster.kubeconfig().display().to_string()])?;
     Ok(Running { agent, _bgpd: bgpd })
+}
+
+/// Waits until the operator has given a Service this address.
+fn given(cluster: &ControlPlane, namespace: &str, service: &str, address: &str) -> Result<()> {
+    let path = format!("/api/v1/namespaces/{namespace}/services/{service}");
+    lbipam::await_addresses(cluster, &path, &[address]).map(drop)
 }
 
 impl Running {
@@ -268,24 +264,22 @@ fn in_force(cluster: &ControlPlane, lab: &Lab) -> Result<()> {
     for namespace in ["shop", "production"] {
         cluster.kubectl(&["create", "namespace", namespace])?;
     }
-    // The documents' own nodes; the server is told the address that their LB IPAM would give.
-    for file in
-        ["bgp-lab/cluster.yaml", "bgp-lab/bgp.yaml", "bgp-lab/advertise-lb.yaml", "bgp-lab/webpod.yaml"]
-    {
-        cluster.apply_file(&data().join(file))?;
+    let kubeconfig = cluster.kubeconfig().display().to_string();
+    let listen = SocketAddr::from(([127, 0, 0, 1], 9981));
+    let _operator = cluster.host().operator("operator", listen, &["--kubeconfig", &kubeconfig])?;
+    for file in ["cluster.yaml", "bgp.yaml", "advertise-lb.yaml", "pool.yaml", "webpod.yaml"] {
+        cluster.apply_file(&data().join("bgp-lab").join(file))?;
     }
-    cluster.write(&json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "webpod", "namespace": "default"},
-        "status": {"loadBalancer": {"ingress": [{"ip": "172.16.1.1"}]}},
-    }))?;
-    let host = lab.host("ctr")?;
-    let node = start(cluster, &host, "k8s-ctr", &data().join("bgp-lab"))?;
+    given(cluster, "default", "webpod", "172.16.1.1")?;
+    let node = start(cluster, &lab.host("ctr")?, "k8s-ctr")?;
     node.wait_statements(&["PodCIDR-ipv4", "Service-webpod-default-LoadBalancerIP-ipv4"])?;
     let peers = node.agent.get("/v1/bgp/peers")?.to_string();
     ensure!(peers.contains("192.168.10.200"), "{peers}");
 
-    // Its cluster configuration has the same name as the lab's, so it takes the lab's place.
+    // Its cluster configuration has the same name as the lab's, so it takes the lab's place; its pool the lab's pool's.
     cluster.delete("ciliumbgpclusterconfig", "cilium-bgp")?;
+    cluster.delete("ciliumloadbalancerippool", "cilium-pool")?;
+    cluster.kubectl(&["delete", "service", "webpod"])?;
     cluster.apply_file(&data().join("beyond-cni/bgp.yaml"))?;
     let (name, labels) = ("rack-1", [("bgp-enabled", "true")]);
     cluster.write_node(&Node {
@@ -298,15 +292,12 @@ fn in_force(cluster: &ControlPlane, lab: &Lab) -> Result<()> {
         "apiVersion": "v1", "kind": "Service",
         "metadata": {"name": "shop", "namespace": "shop", "labels": {"announce": "bgp"}},
         "spec": {"type": "LoadBalancer", "ports": [{"port": 80, "protocol": "TCP"}]},
-        "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.5"}]}},
     });
     cluster.write(&service)?;
-    let folder = host.folder().join("beyond");
-    fs::create_dir_all(&folder)?;
-    fs::copy(data().join("beyond-cni/bgp.yaml"), folder.join("bgp.yaml"))?;
-    fs::write(folder.join("node.json"), serde_json::to_string(&cluster.get("node", name)?)?)?;
-    let host = lab.host("rack")?;
-    let node = start(cluster, &host, name, &folder)?;
+    // The other kind in the file is refused; the pool is created all the same.
+    cluster.try_kubectl(&["apply", "-f", &data().join("beyond-cni/lbipam-l2.yaml").display().to_string()])?;
+    given(cluster, "shop", "shop", "203.0.113.0")?;
+    let node = start(cluster, &lab.host("rack")?, name)?;
     node.wait_statements(&["PodCIDR-ipv4", "Service-shop-shop-LoadBalancerIP-ipv4"])?;
     let peers = node.agent.get("/v1/bgp/peers")?.to_string();
     ensure!(peers.contains("10.0.0.1") && peers.contains("64512"), "{peers}");
@@ -323,14 +314,14 @@ fn in_force(cluster: &ControlPlane, lab: &Lab) -> Result<()> {
         cluster.try_kubectl(&["apply", "-f", &data().join(file).display().to_string()])?;
         wait_for(PATIENCE, &format!("an explanation of {service}"), || {
             let said = node.explain(service)?;
-            let why = if service.ends_with("checkout") || service.ends_with("api-server") {
-                "announce"
-            } else {
-                "LoadBalancerIpPending"
-            };
+            // An address that no pool has is asked for; the others have one, and no advertisement selects them.
+            let why = if service.ends_with("my-nginx-service") { "no_pool" } else { "announce" };
             ensure!(said.contains(why), "{said}");
             Ok(())
         })?;
     }
+    // The older of the two was first.
+    given(cluster, "default", "web", "192.168.1.240")?;
+    given(cluster, "default", "nginx-lb", "192.168.1.241")?;
     Ok(())
 }
