@@ -232,3 +232,26 @@ fn an_edit_of_a_pool_in_a_file_waits_over_a_restart_until_it_is_confirmed() {
     assert_eq!(world.step(&edited(", rutter.dev/confirm-edit: '2'")), ["a=10.0.9.1", "b=10.0.9.0"]);
     assert_eq!(world.local.report().to_string(), "");
 }
+
+#[test]
+fn an_edit_that_would_move_somebody_waits_for_a_word_in_the_file() {
+    let pool = |cidr: &str, more: &str| {
+        POOL.replace(
+            "{name: p}",
+            &format!("{{name: p, annotations: {{rutter.dev/safe-shrink: 'true'{more}}}}}"),
+        )
+        .replace("10.0.0.0/24", cidr)
+    };
+    let mut world = World::new(Allocation::default());
+    let services = plain(&["a", "b", "c"]);
+    world.step(&format!("{}{services}", pool("10.0.0.0/24", "")));
+    let kept = ["a=10.0.0.0", "b=10.0.0.1", "c=10.0.0.2"];
+    assert_eq!(world.step(&format!("{}{services}", pool("10.0.0.0/31", ""))), kept);
+    let report = world.local.report().to_string();
+    assert!(report.contains("rutter.dev/EditStaged") && report.contains("confirm-edit=2"), "{report}");
+    let mut world = world.again();
+    assert_eq!(world.look(), kept);
+    let confirmed = pool("10.0.0.0/31", ", rutter.dev/confirm-edit: '2'");
+    assert_eq!(world.step(&format!("{confirmed}{services}")), ["a=10.0.0.0", "b=10.0.0.1"]);
+    assert!(world.waits("c").starts_with("out_of_ips"), "{}", world.waits("c"));
+}
