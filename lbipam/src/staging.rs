@@ -24,16 +24,17 @@ pub(crate) struct Staging {
     pub(crate) needed: Vec<usize>,
 }
 
-/// An address that an edit would take from a Service.
+/// An address that an edit would take from Services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mover {
     pub(crate) address: IpAddr,
-    pub(crate) service: Arc<ServiceKey>,
+    pub(crate) services: Vec<Arc<ServiceKey>>,
 }
 
 impl fmt::Display for Mover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.address, self.service)
+        let services: Vec<String> = self.services.iter().map(ToString::to_string).collect();
+        write!(f, "{} of {}", self.address, services.join(", "))
     }
 }
 
@@ -54,11 +55,16 @@ impl Ipam {
         let mut staging = Staging::default();
         let mut needed = BTreeSet::new();
         let mut add = |(address, ids): (IpAddr, &[Id])| {
+            let mut services = Vec::new();
             for entry in ids.iter().filter_map(|id| self.roster.get(*id)) {
                 if member.pool.keeps(address, &entry.service) && self.moves(entry, address) {
                     needed.extend(member.pool.earlier_that_keep(address, &entry.service));
-                    staging.movers.push(Mover { address, service: Arc::clone(&entry.service.key) });
+                    services.push(Arc::clone(&entry.service.key));
                 }
+            }
+            if !services.is_empty() {
+                services.sort_unstable();
+                staging.movers.push(Mover { address, services });
             }
         };
         match &member.pool.accepted {

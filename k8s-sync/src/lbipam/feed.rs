@@ -16,10 +16,12 @@ use crate::snapshot::Snapshot;
 
 /// Hands over what is different in `after`. A new allocator gets everything: `before` is the empty snapshot.
 pub fn feed(ipam: &mut Ipam, before: &Snapshot, after: &Snapshot, now: Timestamp) {
-    if differ(&before.lb_pools, &after.lb_pools) {
+    let pools = differ(&before.lb_pools, &after.lb_pools);
+    if pools {
         ipam.handle_pools(after.lb_pools.values().cloned().collect(), now);
     }
-    if cluster_ranges_may_differ(before, after) {
+    // Nodes change all the time, and hardly anybody asks; a pool that begins to is a pool that differs.
+    if ipam.needs_cluster_ranges() && (pools || cluster_ranges_may_differ(before, after)) {
         ipam.handle_cluster_ranges(cluster_ranges(after));
     }
     for (before, after) in differences(&before.services, &after.services) {
