@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
-use rutter_crds::CiliumLoadBalancerIPPool;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use rutter_crds::{CiliumLoadBalancerIPPool, LoadBalancerIPReservation};
 
-use crate::plan::{ConditionChange, PoolChange, ServiceChange};
+use crate::plan::{ConditionChange, PoolChange, ReservationChange, ServiceChange};
+use crate::reservation::{MANAGED_BY, OPERATOR};
 use crate::service::Service;
 
 impl ServiceChange {
@@ -43,6 +45,39 @@ impl PoolChange {
             }
         }
         Arc::new(pool)
+    }
+}
+
+impl ReservationChange {
+    /// The reservation once this is written; none if it is gone.
+    #[must_use]
+    pub fn applied(&self) -> Option<Arc<LoadBalancerIPReservation>> {
+        match self {
+            Self::Create { name, spec } => {
+                let mut object = LoadBalancerIPReservation::new(name, spec.clone());
+                let labels = [(MANAGED_BY.to_owned(), OPERATOR.to_owned())];
+                object.metadata.labels = Some(labels.into_iter().collect());
+                Some(Arc::new(object))
+            }
+            Self::Spec { object, spec } => {
+                let mut object = LoadBalancerIPReservation::clone(object);
+                object.spec = spec.clone();
+                Some(Arc::new(object))
+            }
+            Self::Status { object, set, released_at } => {
+                let mut object = LoadBalancerIPReservation::clone(object);
+                let status = object.status.get_or_insert_default();
+                if let Some(released_at) = released_at {
+                    status.released_at = released_at.map(Time);
+                }
+                if let Some(new) = set {
+                    status.conditions.retain(|condition| condition.type_ != new.type_);
+                    status.conditions.push(new.clone());
+                }
+                Some(Arc::new(object))
+            }
+            Self::Delete { .. } => None,
+        }
     }
 }
 

@@ -333,6 +333,7 @@ impl Refusal {
             Self::OtherPoolsNamed => "other_pools_named",
             Self::Full => "full",
             Self::Quota { .. } => "quota",
+            Self::Reserved => "reserved",
             Self::Edge => "edge",
             Self::Taken { .. } => "taken",
         }
@@ -360,6 +361,7 @@ impl Refusal {
                 let namespace = &service.key.namespace;
                 format!("namespace {namespace} has {used} of its addresses, and may have {limit} ({QUOTA})")
             }
+            Self::Reserved => "it is kept for another Service (LoadBalancerIPReservation)".to_owned(),
             Self::Edge => {
                 "it is the first or last address of a block, and those are kept back (allowFirstLastIPs: No)".to_owned()
             }

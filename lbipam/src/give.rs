@@ -18,6 +18,7 @@ impl Entry {
     /// Whether it has everything it asks for.
     pub(crate) fn is_complete(&self) -> bool {
         self.request.invalid.is_empty()
+            && self.bad_grace.is_none()
             && match &self.request.wanted {
                 Wanted::Families(families) => families.iter().all(|family| self.has(*family)),
                 Wanted::Addresses(addresses) => addresses.iter().all(|address| self.holds(*address)),
@@ -60,6 +61,7 @@ impl Ipam {
     /// Finds work for those whom the latest changes may help.
     fn wake(&mut self, hopeful: &mut std::collections::BTreeSet<ClassId>) {
         for address in std::mem::take(&mut self.touched) {
+            self.reservations.stir(address);
             self.work.extend(self.waiting.for_address(address).map(|(age, id)| (age.clone(), id)));
             if self.occupancy.is_taken(address) {
                 // Who left may have been all that kept others from joining those who are there.
@@ -102,12 +104,13 @@ impl Ipam {
             Wanted::Addresses(addresses) => self.give_addresses(id, &service, addresses, &mut waits),
         };
         let Some(entry) = self.roster.get_mut(id) else { return waits };
-        let invalid = entry.request.invalid.iter().map(ToString::to_string);
+        let invalid = entry.request.invalid.iter().chain(entry.bad_grace.as_deref()).map(ToString::to_string);
         let messages: Vec<String> =
             invalid.chain(problems.iter().map(|problem| problem.message.clone())).collect();
         let reason = match problems.last() {
             _ if !entry.request.invalid.is_empty() => Some(Reason::InvalidRequest),
             Some(problem) => Some(problem.reason),
+            None if entry.bad_grace.is_some() => Some(Reason::InvalidRequest),
             None => None,
         };
         entry.say = match reason {
@@ -129,9 +132,17 @@ impl Ipam {
             if self.roster.get(id).is_some_and(|entry| entry.has(*family)) {
                 continue;
             }
-            let found = match self.join(id, service, *family) {
-                Some(found) => Ok(found),
-                None => self.search(id, service, *family),
+            let found = match self.kept(id, service, *family, waits) {
+                Kept::Given(address, pool) => Ok((address, pool)),
+                Kept::Awaited(problem) => {
+                    waits.note_quota(&problem, service);
+                    problems.push(problem);
+                    continue;
+                }
+                Kept::Nothing => match self.join(id, service, *family) {
+                    Some(found) => Ok(found),
+                    None => self.search(id, service, *family),
+                },
             };
             match found {
                 Ok((address, pool)) => self.hold(id, address, pool),
@@ -150,6 +161,27 @@ impl Ipam {
         problems
     }
 
+    /// What is kept for a Service comes before anything else.
+    fn kept(&self, id: Id, service: &Service, family: Family, waits: &mut Waits) -> Kept {
+        let mut kept = Kept::Nothing;
+        for (address, insists) in self.reservations.kept_for(&service.key) {
+            if Family::of(address) != family {
+                continue;
+            }
+            match self.search_address(id, service, address) {
+                Ok(pool) => return Kept::Given(address, pool),
+                Err(problem) => {
+                    waits.addresses.push(address);
+                    if insists {
+                        let message = format!("{} (it is reserved for this Service)", problem.message);
+                        kept = Kept::Awaited(Problem { message, ..problem });
+                    }
+                }
+            }
+        }
+        kept
+    }
+
     fn give_addresses(
         &mut self,
         id: Id,
@@ -158,7 +190,6 @@ impl Ipam {
         waits: &mut Waits,
     ) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let mut missing = Vec::new();
         for address in addresses {
             if self.roster.get(id).is_some_and(|entry| entry.holds(*address)) {
                 continue;
@@ -168,11 +199,10 @@ impl Ipam {
                 Err(problem) => {
                     waits.note_quota(&problem, service);
                     problems.push(problem);
-                    missing.push(*address);
+                    waits.addresses.push(*address);
                 }
             }
         }
-        waits.addresses = missing.into();
         problems
     }
 
@@ -208,6 +238,16 @@ impl Waits {
             self.quota = Some(service.key.namespace.clone());
         }
     }
+}
+
+/// What comes of the addresses of a family that are kept for a Service.
+enum Kept {
+    /// There is none, or none that can be had.
+    Nothing,
+    /// This one can be had, out of that pool.
+    Given(IpAddr, Arc<str>),
+    /// A person reserved one for it that cannot be had: it waits for it, and takes no other.
+    Awaited(Problem),
 }
 
 /// Ages with their numbers, for work that is done oldest first.

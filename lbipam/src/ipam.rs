@@ -22,6 +22,8 @@ use crate::occupancy::{Arrival, Departure, Occupancy};
 use crate::plan::Plan;
 use crate::pools::{Difference, Pools};
 use crate::request::{self, Request};
+use crate::reservation;
+use crate::reservations::Reservations;
 use crate::roster::{Age, Entry, Held, Id, News, Roster, Say, standing};
 use crate::service::{Service, ServiceKey};
 use crate::settings::Settings;
@@ -37,6 +39,9 @@ pub struct Ipam {
     pub(crate) occupancy: Occupancy,
     pub(crate) keys: Keys,
     pub(crate) waiting: Waiting,
+    pub(crate) reservations: Reservations,
+    /// Services of which it has to be found out whether they are there, since something is kept for them.
+    pub(crate) present: BTreeSet<ServiceKey>,
     /// Who has to be looked at because something about it, or about the pools, changed.
     dirty: Work,
     /// Who has to be served.
@@ -69,6 +74,8 @@ impl Ipam {
             occupancy: Occupancy::default(),
             keys: Keys::default(),
             waiting: Waiting::default(),
+            reservations: Reservations::default(),
+            present: BTreeSet::new(),
             dirty: Work::new(),
             work: Work::new(),
             review: BTreeSet::new(),
@@ -155,14 +162,14 @@ impl Ipam {
         self.stage();
         let services =
             self.outstanding.values().filter_map(|id| self.change(self.roster.get(*id)?)).collect();
-        Plan { services, pools: self.pools.changes(now) }
+        Plan { services, pools: self.pools.changes(now), reservations: self.reservation_changes(now) }
     }
 
     /// When [`Self::plan`] would differ although nothing was handled.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Timestamp> {
         let deadline = self.deadlines.first().map(|(deadline, ..)| *deadline);
-        deadline.into_iter().chain(self.pools.forecast_due()).min()
+        deadline.into_iter().chain(self.pools.forecast_due()).chain(self.reservations.deadline()).min()
     }
 
     fn arrive(&mut self, service: Arc<Service>) {
@@ -170,6 +177,7 @@ impl Ipam {
         let (age, standing, served) = (entry.age.clone(), entry.standing.clone(), entry.is_served());
         let service = Arc::clone(&entry.service);
         let id = self.roster.insert(entry);
+        self.attend_to(&service);
         for address in standing {
             self.occupy(id, address);
             self.touched.insert(address);
@@ -185,6 +193,7 @@ impl Ipam {
         let Some(entry) = self.roster.remove(id) else { return };
         self.keys.remove(&entry.service, &entry.age);
         self.touch_key(&entry.service);
+        self.attend_to(&entry.service);
         for address in entry.held.iter().map(|held| held.address).chain(entry.standing) {
             self.leave(id, address, &entry.service.key.namespace);
         }
@@ -201,6 +210,7 @@ impl Ipam {
     fn update(&mut self, id: Id, service: Arc<Service>) {
         let (ours, request) =
             (request::handled(&self.settings, &service).is_ok(), Request::of(&self.settings, &service));
+        let bad_grace = reservation::grace_of(&self.settings, &service).err();
         let Some(entry) = self.roster.get_mut(id) else { return };
         let before = std::mem::replace(&mut entry.service, Arc::clone(&service));
         let old_age = std::mem::replace(&mut entry.age, Age::of(&service));
@@ -220,6 +230,7 @@ impl Ipam {
             || old_age != entry.age;
         entry.ours = ours;
         entry.request = request;
+        entry.bad_grace = bad_grace.map(Box::new);
         entry.news = News {
             first_sight: entry.news.first_sight || (ours && !was_served),
             rules: entry.news.rules || rules,
@@ -275,6 +286,7 @@ impl Ipam {
 
     /// Decides everything that is to be decided.
     fn settle(&mut self, now: Timestamp) {
+        self.lapse(now);
         while let Some((deadline, age, id)) = self.deadlines.first().cloned() {
             if now < deadline {
                 break;
@@ -310,11 +322,25 @@ impl Ipam {
             }
             self.stop_waiting(id);
         }
-        self.serve();
-        self.pools.forget_gone();
-        for id in std::mem::take(&mut self.review) {
-            self.compare(id);
+        loop {
+            self.serve();
+            for id in std::mem::take(&mut self.review) {
+                self.compare(id);
+            }
+            self.attend(now);
+            if self.is_at_rest() {
+                break;
+            }
         }
+        self.pools.forget_gone();
+    }
+
+    /// Whether nothing is left that may help anybody.
+    fn is_at_rest(&self) -> bool {
+        self.work.is_empty()
+            && self.touched.is_empty()
+            && self.touched_keys.is_empty()
+            && self.touched_namespaces.is_empty()
     }
 
     /// Who has to give up an address at which something changed, and may keep it now.
@@ -335,6 +361,7 @@ impl Ipam {
         let Some(entry) = self.roster.get(id) else { return };
         let (age, deadline, differs) =
             (entry.age.clone(), entry.deadline(self), self.change(entry).is_some());
+        let service = Arc::clone(&entry.service);
         if differs {
             self.outstanding.insert(age.clone(), id);
         } else {
@@ -347,6 +374,7 @@ impl Ipam {
             self.deadlines.insert((deadline, age, id));
             self.deadline_of.insert(id, deadline);
         }
+        self.attend_to(&service);
     }
 
     /// Somebody is at an address from now on.
@@ -359,20 +387,12 @@ impl Ipam {
             self.pools.take(address);
         }
         if let Some(namespace) = self.roster.get(id).map(|entry| entry.service.key.namespace.clone())
-            && !self.others_of(&namespace, address, id)
+            && !self.is_there(&namespace, address, Some(id))
             && self.pools.namespace_comes(address, &namespace)
         {
             self.touched_namespaces.insert(namespace);
         }
         self.note(address);
-    }
-
-    /// Whether somebody else of a namespace is at an address.
-    pub(crate) fn others_of(&self, namespace: &str, address: IpAddr, id: Id) -> bool {
-        let others = self.occupancy.at(address).iter().filter(|other| **other != id);
-        others
-            .filter_map(|other| self.roster.get(*other))
-            .any(|other| *other.service.key.namespace == *namespace)
     }
 
     fn note(&mut self, address: IpAddr) {
@@ -396,7 +416,7 @@ impl Ipam {
             Departure::Last => self.pools.free(address),
             Departure::Further => {}
         }
-        if !self.others_of(namespace, address, id) && self.pools.namespace_goes(address, namespace) {
+        if !self.is_there(namespace, address, Some(id)) && self.pools.namespace_goes(address, namespace) {
             self.touched_namespaces.insert(namespace.into());
         }
         self.note(address);
@@ -410,14 +430,14 @@ impl Ipam {
     }
 }
 
-/// The namespaces of those who are at an address.
+/// The namespaces of those who are at an address or for whom it is kept.
 fn namespaces<'a>(
     roster: &'a Roster,
     occupancy: &'a Occupancy,
     address: IpAddr,
 ) -> impl Iterator<Item = &'a str> {
     let entries = occupancy.at(address).iter().filter_map(|id| roster.get(*id));
-    entries.map(|entry| &*entry.service.key.namespace)
+    entries.map(|entry| &*entry.service.key.namespace).chain(occupancy.reserved(address))
 }
 
 /// When the oldest of those who are at an address was created.

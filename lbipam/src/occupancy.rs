@@ -1,6 +1,6 @@
 //! Who is at which address, over all pools and whatever state they are in.
 //!
-//! Invariant: an address is in here as long as anybody holds it, or any Service's status still says so. Only such addresses
+//! Invariant: an address is in here as long as anybody holds it, any Service's status still says so, or it is kept for somebody. Only such addresses
 //! cost memory: a pool's size costs nothing, and the lowest free address of a block is found by one look at the run of
 //! neighbouring addresses that covers its beginning.
 
@@ -38,44 +38,89 @@ pub(crate) enum Departure {
 /// Addresses and who is at them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Occupancy {
-    occupants: BTreeMap<IpAddr, SmallVec<[Id; 2]>>,
+    seats: BTreeMap<IpAddr, Seat>,
     v4: Runs,
     v6: Runs,
+}
+
+/// Who is at one address, and for whose namespaces it is kept.
+#[derive(Clone, Debug, Default)]
+struct Seat {
+    occupants: SmallVec<[Id; 2]>,
+    /// One for each reservation.
+    reserved: Vec<Box<str>>,
+}
+
+impl Seat {
+    fn is_free(&self) -> bool {
+        self.occupants.is_empty() && self.reserved.is_empty()
+    }
 }
 
 impl Occupancy {
     /// Whoever is at the address, by id.
     pub(crate) fn at(&self, address: IpAddr) -> &[Id] {
-        self.occupants.get(&address).map_or(&[], SmallVec::as_slice)
+        self.seats.get(&address).map_or(&[], |seat| seat.occupants.as_slice())
     }
 
-    /// Whether anybody is at the address.
+    /// Whether anybody is at the address, or it is kept for somebody.
     pub(crate) fn is_taken(&self, address: IpAddr) -> bool {
-        self.occupants.contains_key(&address)
+        self.seats.contains_key(&address)
+    }
+
+    /// The namespaces for which the address is kept, one for each reservation.
+    pub(crate) fn reserved(&self, address: IpAddr) -> impl Iterator<Item = &str> {
+        self.seats.get(&address).into_iter().flat_map(|seat| &seat.reserved).map(|namespace| &**namespace)
     }
 
     /// Somebody is at an address. What that changes.
     pub(crate) fn enter(&mut self, address: IpAddr, id: Id) -> Arrival {
-        let occupants = self.occupants.entry(address).or_default();
-        let first = occupants.is_empty();
-        let Err(at) = occupants.binary_search(&id) else { return Arrival::None };
-        occupants.insert(at, id);
-        if first {
-            self.runs_mut(Family::of(address)).insert(number(address));
-            return Arrival::First;
-        }
-        Arrival::Further
+        let seat = self.seats.entry(address).or_default();
+        let first = seat.is_free();
+        let Err(at) = seat.occupants.binary_search(&id) else { return Arrival::None };
+        seat.occupants.insert(at, id);
+        self.arrived(address, first)
     }
 
     /// Somebody is no longer at an address. What that changes.
     pub(crate) fn leave(&mut self, address: IpAddr, id: Id) -> Departure {
-        let Some(occupants) = self.occupants.get_mut(&address) else { return Departure::None };
-        let Ok(at) = occupants.binary_search(&id) else { return Departure::None };
-        occupants.remove(at);
-        if !occupants.is_empty() {
+        let Some(seat) = self.seats.get_mut(&address) else { return Departure::None };
+        let Ok(at) = seat.occupants.binary_search(&id) else { return Departure::None };
+        seat.occupants.remove(at);
+        self.left(address)
+    }
+
+    /// An address is kept for a Service of a namespace. What that changes.
+    pub(crate) fn reserve(&mut self, address: IpAddr, namespace: &str) -> Arrival {
+        let seat = self.seats.entry(address).or_default();
+        let first = seat.is_free();
+        seat.reserved.push(namespace.into());
+        self.arrived(address, first)
+    }
+
+    /// A reservation of an address is over. What that changes.
+    pub(crate) fn release(&mut self, address: IpAddr, namespace: &str) -> Departure {
+        let Some(seat) = self.seats.get_mut(&address) else { return Departure::None };
+        let Some(at) = seat.reserved.iter().position(|other| **other == *namespace) else {
+            return Departure::None;
+        };
+        seat.reserved.remove(at);
+        self.left(address)
+    }
+
+    fn arrived(&mut self, address: IpAddr, first: bool) -> Arrival {
+        if !first {
+            return Arrival::Further;
+        }
+        self.runs_mut(Family::of(address)).insert(number(address));
+        Arrival::First
+    }
+
+    fn left(&mut self, address: IpAddr) -> Departure {
+        if self.seats.get(&address).is_some_and(|seat| !seat.is_free()) {
             return Departure::Further;
         }
-        self.occupants.remove(&address);
+        self.seats.remove(&address);
         self.runs_mut(Family::of(address)).remove(number(address));
         Departure::Last
     }
@@ -86,15 +131,15 @@ impl Occupancy {
         Some(address(range.family(), free))
     }
 
-    /// All of them, ascending.
+    /// All addresses that are taken, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (IpAddr, &[Id])> {
-        self.occupants.iter().map(|(address, occupants)| (*address, occupants.as_slice()))
+        self.seats.iter().map(|(address, seat)| (*address, seat.occupants.as_slice()))
     }
 
     /// Those of a range, ascending.
     pub(crate) fn within(&self, range: Range) -> impl Iterator<Item = (IpAddr, &[Id])> {
-        let occupants = self.occupants.range(range.first()..=range.last());
-        occupants.map(|(address, occupants)| (*address, occupants.as_slice()))
+        let seats = self.seats.range(range.first()..=range.last());
+        seats.map(|(address, seat)| (*address, seat.occupants.as_slice()))
     }
 
     fn runs(&self, family: Family) -> &Runs {
@@ -199,5 +244,26 @@ mod tests {
         let departures = [2, 1, 1].map(|id| occupancy.leave(ip, Id(id)));
         assert_eq!(departures, [Departure::Further, Departure::Last, Departure::None]);
         assert_eq!(occupancy.lowest_free(all), Some(ip));
+    }
+
+    #[test]
+    fn what_is_kept_for_somebody_is_not_free() {
+        let mut occupancy = Occupancy::default();
+        let ip: IpAddr = "10.0.0.1".parse().unwrap();
+        assert_eq!(occupancy.reserve(ip, "a"), Arrival::First);
+        assert_eq!(
+            (occupancy.enter(ip, Id(1)), occupancy.reserve(ip, "a")),
+            (Arrival::Further, Arrival::Further)
+        );
+        assert_eq!(
+            (occupancy.release(ip, "a"), occupancy.leave(ip, Id(1))),
+            (Departure::Further, Departure::Further)
+        );
+        assert_eq!(occupancy.lowest_free(Range::of(ip)), None);
+        assert_eq!(
+            (occupancy.release(ip, "b"), occupancy.release(ip, "a")),
+            (Departure::None, Departure::Last)
+        );
+        assert_eq!(occupancy.lowest_free(Range::of(ip)), Some(ip));
     }
 }

@@ -71,6 +71,8 @@ pub enum Refusal {
         /// How many it may have.
         limit: u32,
     },
+    /// The address is kept for another Service.
+    Reserved,
     /// The address is the first or last one of a block, and those are not given out.
     Edge,
     /// Somebody is at the address with whom the Service cannot share it.
@@ -97,6 +99,7 @@ impl Refusal {
             Self::Selector | Self::UnusableSelector => Reason::PoolSelectorMismatch,
             Self::Full => Reason::OutOfIps,
             Self::Quota { .. } => Reason::QuotaExceeded,
+            Self::Reserved => Reason::Reserved,
             Self::Edge => Reason::AlreadyAllocated,
             Self::Taken { .. } if sharing::key(service).is_none() => Reason::AlreadyAllocated,
             Self::Taken { .. } => Reason::AlreadyAllocatedIncompatibleService,
@@ -110,7 +113,7 @@ impl Refusal {
             Self::Disabled | Self::Conflict(_) | Self::CoversClusterRange(_) => 1,
             Self::Selector | Self::UnusableSelector => 2,
             Self::OnRequestOnly | Self::OtherPoolsNamed => 3,
-            Self::Full | Self::Quota { .. } | Self::Edge | Self::Taken { .. } => 4,
+            Self::Full | Self::Quota { .. } | Self::Reserved | Self::Edge | Self::Taken { .. } => 4,
         }
     }
 }
@@ -177,11 +180,13 @@ impl Ipam {
             }
             Want::Address(address) if self.occupancy.at(address).iter().any(|other| *other != id) => {
                 self.may_join(address, id, service)?;
+                self.not_kept(address, service)?;
                 self.within_quota(member, id, service, Some(address))?;
                 Ok(Offer { address, shared: true })
             }
             Want::Address(address) if pool.is_edge(address) => Err(Refusal::Edge),
             Want::Address(address) => {
+                self.not_kept(address, service)?;
                 self.within_quota(member, id, service, Some(address))?;
                 Ok(Offer { address, shared: false })
             }
@@ -202,19 +207,23 @@ impl Ipam {
         else {
             return Ok(());
         };
-        if address.is_some_and(|address| self.others_of(namespace, address, id)) {
+        if address.is_some_and(|address| self.is_there(namespace, address, Some(id))) {
             return Ok(());
         }
         let leaving = self.roster.get(id).map_or(0, |entry| {
             let leaving = entry.standing.iter().filter(|address| {
                 !entry.holds(**address)
                     && member.pool.covers(**address)
-                    && !self.others_of(namespace, **address, id)
+                    && !self.is_there(namespace, **address, Some(id))
             });
             leaving.count() as u64
         });
         let used = member.by_namespace.get(namespace).copied().unwrap_or(0).saturating_sub(leaving);
         if used < limit.into() { Ok(()) } else { Err(Refusal::Quota { used, limit }) }
+    }
+
+    fn not_kept(&self, address: IpAddr, service: &Service) -> Result<(), Refusal> {
+        if self.is_kept_from(address, service) { Err(Refusal::Reserved) } else { Ok(()) }
     }
 
     /// Whether the Service can share the address with everybody who is at it.
@@ -317,6 +326,7 @@ impl Ipam {
                 .as_ref()
                 .map(|(_, member)| quota_message(service, &member.pool, *used, *limit))
                 .unwrap_or_default(),
+            Some(Refusal::Reserved) => format!("{address} is kept for another Service"),
             Some(Refusal::Edge) => format!(
                 "{address} is the first or last address of a block, and pool {name} does not give those out \
                  (allowFirstLastIPs: No)"

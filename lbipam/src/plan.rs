@@ -7,7 +7,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rutter_crds::{CiliumLoadBalancerIPPool, Condition};
+use jiff::Timestamp;
+use rutter_crds::load_balancer_ip_reservation::LoadBalancerIPReservationSpec;
+use rutter_crds::{CiliumLoadBalancerIPPool, Condition, LoadBalancerIPReservation};
 use serde::Serialize;
 
 use crate::service::{Ingress, Service};
@@ -22,6 +24,8 @@ pub struct Plan {
     pub services: Vec<ServiceChange>,
     /// By pool.
     pub pools: Vec<PoolChange>,
+    /// By reservation, one thing at a time for each.
+    pub reservations: Vec<ReservationChange>,
 }
 
 /// What the status of one Service is to say.
@@ -178,4 +182,37 @@ pub struct PoolChange {
     /// Annotations that change, with their new values. They are not in the status: this is a write of the object itself. Only
     /// for pools whose owner asked for what needs it (`rutter.dev/safe-shrink`).
     pub annotate: Vec<(&'static str, String)>,
+}
+
+/// What becomes of one reservation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReservationChange {
+    /// It is made, with the label of those that the operator makes ([`Self::applied`] has the whole object).
+    Create {
+        /// `metadata.name`.
+        name: Arc<str>,
+        /// The spec.
+        spec: LoadBalancerIPReservationSpec,
+    },
+    /// The spec of one that the operator made follows its Service.
+    Spec {
+        /// The object this was computed from.
+        object: Arc<LoadBalancerIPReservation>,
+        /// The whole spec.
+        spec: LoadBalancerIPReservationSpec,
+    },
+    /// Its status.
+    Status {
+        /// The object this was computed from.
+        object: Arc<LoadBalancerIPReservation>,
+        /// Our condition, if it changes.
+        set: Option<Condition>,
+        /// `status.releasedAt`, if it changes: to this, or to nothing.
+        released_at: Option<Option<Timestamp>>,
+    },
+    /// It goes: its time is over, or the Service does not want it any more.
+    Delete {
+        /// The object this was computed from.
+        object: Arc<LoadBalancerIPReservation>,
+    },
 }

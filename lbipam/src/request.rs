@@ -128,7 +128,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// An item of a request that is no address. The text says where it stands and what to write instead.
+/// An item of a request that is not what it should be. The text says where it stands and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
 #[error("{source}: {why}", source = .at)]
 pub struct InvalidItem {
@@ -137,13 +137,13 @@ pub struct InvalidItem {
     /// As written, shortened.
     pub text: Box<str>,
     /// What is wrong.
-    pub why: NoAddress,
+    pub why: Mistake,
 }
 
-/// Why a text is no address a Service can have.
+/// What is wrong with a text.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum NoAddress {
+pub enum Mistake {
     /// Nothing between the commas.
     #[error("there is no address in it: write one, or remove it")]
     Nothing,
@@ -158,6 +158,9 @@ pub enum NoAddress {
     /// With a prefix length.
     #[error("{0:?} is a prefix, not an address: write the address alone")]
     Prefix(Box<str>),
+    /// Not a duration.
+    #[error("{0:?} is no duration: write one like 30m or 1h30m")]
+    NoDuration(Box<str>),
     /// Not an address.
     #[error("{0:?} is no IP address: write one like 192.0.2.1 or 2001:db8::1, separated by commas")]
     Unparsable(Box<str>),
@@ -175,7 +178,7 @@ impl Request {
             }
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             if items.clone().next().is_none() {
-                invalid.push(InvalidItem { at, text: shortened(text), why: NoAddress::Nothing });
+                invalid.push(InvalidItem { at, text: shortened(text), why: Mistake::Nothing });
             }
             for item in items {
                 match parse(item) {
@@ -224,17 +227,17 @@ fn families(settings: &Settings, service: &Service) -> SmallVec<[Family; 2]> {
     }
 }
 
-fn parse(text: &str) -> Result<IpAddr, NoAddress> {
+pub(crate) fn parse(text: &str) -> Result<IpAddr, Mistake> {
     match text.parse() {
         Ok(IpAddr::V6(address)) => match mapped(address) {
-            Some(instead) => Err(NoAddress::Mapped { text: shortened(text), instead }),
+            Some(instead) => Err(Mistake::Mapped { text: shortened(text), instead }),
             None => Ok(address.into()),
         },
         Ok(address) => Ok(address),
         Err(_) if text.split_once('/').is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok()) => {
-            Err(NoAddress::Prefix(shortened(text)))
+            Err(Mistake::Prefix(shortened(text)))
         }
-        Err(_) => Err(NoAddress::Unparsable(shortened(text))),
+        Err(_) => Err(Mistake::Unparsable(shortened(text))),
     }
 }
 
@@ -243,7 +246,7 @@ fn mapped(address: Ipv6Addr) -> Option<IpAddr> {
 }
 
 /// No longer than a person reads.
-fn shortened(text: &str) -> Box<str> {
+pub(crate) fn shortened(text: &str) -> Box<str> {
     const LONGEST: usize = 64;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()).into(),

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use smallvec::SmallVec;
 
 use crate::plan::{Reason, Release};
-use crate::request::{self, Request};
+use crate::request::{self, InvalidItem, Request};
+use crate::reservation;
 use crate::service::{Service, ServiceKey};
 use crate::settings::Settings;
 use crate::waiting::ClassId;
@@ -41,6 +42,8 @@ pub(crate) struct Entry {
     /// Whether it is LB IPAM's.
     pub(crate) ours: bool,
     pub(crate) request: Request,
+    /// What is wrong with how long it wants its addresses to be kept.
+    pub(crate) bad_grace: Option<Box<InvalidItem>>,
     /// Its addresses, in the order they came.
     pub(crate) held: SmallVec<[Held; 1]>,
     /// The addresses of its status, each once, in their order. It is at these too, as far as others are concerned.
@@ -113,7 +116,7 @@ impl News {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Waits {
     pub(crate) classes: SmallVec<[ClassId; 2]>,
-    pub(crate) addresses: Box<[IpAddr]>,
+    pub(crate) addresses: SmallVec<[IpAddr; 1]>,
     pub(crate) key: Option<Box<str>>,
     /// The namespace, if it has enough of a pool.
     pub(crate) quota: Option<Box<str>>,
@@ -125,6 +128,7 @@ impl Entry {
             age: Age::of(&service),
             ours: request::handled(settings, &service).is_ok(),
             request: Request::of(settings, &service),
+            bad_grace: reservation::grace_of(settings, &service).err().map(Box::new),
             held: SmallVec::new(),
             standing: standing(&service),
             lost: Vec::new(),

@@ -33,6 +33,9 @@ pub struct Settings {
     pub ipv6: bool,
     /// How long Services keep addresses that no pool covers any more because their pool was deleted.
     pub grace: SignedDuration,
+    /// The longest time for which addresses are kept for a Service that is gone because it asked for that
+    /// (`rutter.dev/reservation-grace`); zero: never.
+    pub reservation_grace_limit: SignedDuration,
     /// Whether every pool behaves as if annotated `rutter.dev/safe-shrink: "true"`.
     pub safe_shrink: bool,
     /// Whether every pool behaves as if annotated `rutter.dev/refuse-cluster-ranges: "true"`.
@@ -51,6 +54,7 @@ impl Default for Settings {
             ipv4: true,
             ipv6: true,
             grace: SignedDuration::from_secs(30),
+            reservation_grace_limit: SignedDuration::from_hours(24),
             safe_shrink: false,
             refuse_cluster_ranges: false,
             forecast_days: None,

@@ -8,9 +8,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lbipam::service::Port;
-use lbipam::{Cause, Ipam, Plan, Service, ServiceKey, Settings};
-use rutter_crds::CiliumLoadBalancerIPPool;
+use lbipam::{Cause, Ipam, Plan, ReservationChange, Service, ServiceKey, Settings};
+use rutter_crds::{CiliumLoadBalancerIPPool, LoadBalancerIPReservation};
 use serde_json::{Value, json};
 
 /// Objects and an allocator.
@@ -18,6 +19,7 @@ pub(crate) struct World {
     pub(crate) ipam: Ipam,
     pub(crate) services: BTreeMap<ServiceKey, Arc<Service>>,
     pub(crate) pools: BTreeMap<String, Arc<CiliumLoadBalancerIPPool>>,
+    pub(crate) reservations: BTreeMap<String, Arc<LoadBalancerIPReservation>>,
     pub(crate) now: Timestamp,
     version: u64,
 }
@@ -32,6 +34,7 @@ impl World {
             ipam: Ipam::new(settings),
             services: BTreeMap::new(),
             pools: BTreeMap::new(),
+            reservations: BTreeMap::new(),
             now: Timestamp::from_second(1_000_000).unwrap(),
             version: 0,
         }
@@ -139,7 +142,7 @@ impl World {
         let mut plans = Vec::new();
         for _ in 0..10 {
             let plan = self.ipam.plan(self.now);
-            if plan.services.is_empty() && plan.pools.is_empty() {
+            if plan.services.is_empty() && plan.pools.is_empty() && plan.reservations.is_empty() {
                 return plans;
             }
             self.write(&plan);
@@ -157,12 +160,43 @@ impl World {
             self.pools.insert(pool.metadata.name.clone().unwrap(), pool);
         }
         self.tell_pools();
+        for change in &plan.reservations {
+            match (change.applied(), change) {
+                (Some(object), _) => {
+                    let name = object.metadata.name.clone().unwrap();
+                    let mut object = LoadBalancerIPReservation::clone(&object);
+                    object.metadata.creation_timestamp.get_or_insert(Time(self.now));
+                    self.reservations.insert(name, Arc::new(object));
+                }
+                (None, ReservationChange::Delete { object }) => {
+                    self.reservations.remove(object.metadata.name.as_ref().unwrap()).unwrap();
+                }
+                (None, other) => panic!("{other:?}"),
+            }
+        }
+        self.tell_reservations();
+    }
+
+    pub(crate) fn tell_reservations(&mut self) {
+        self.ipam.handle_reservations(self.reservations.values().cloned().collect());
+    }
+
+    /// A reservation that a person writes.
+    pub(crate) fn reserve(&mut self, name: &str, service: &str, addresses: &[&str], grace: Option<&str>) {
+        let (namespace, service) = service.split_once('/').unwrap_or(("a", service));
+        let object = json!({
+            "apiVersion": "rutter.dev/v1alpha1", "kind": "LoadBalancerIPReservation", "metadata": {"name": name},
+            "spec": {"serviceRef": {"namespace": namespace, "name": service}, "addresses": addresses, "gracePeriod": grace},
+        });
+        self.reservations.insert(name.to_owned(), Arc::new(serde_json::from_value(object).unwrap()));
+        self.tell_reservations();
     }
 
     /// Another process takes over.
     pub(crate) fn restart(&mut self) {
         self.ipam = Ipam::new(self.ipam.settings().clone());
         self.tell_pools();
+        self.tell_reservations();
         for service in self.services.values() {
             self.ipam.handle_service(Arc::clone(service));
         }
