@@ -44,6 +44,7 @@ struct Said {
     ipv4: Option<bool>,
     ipv6: Option<bool>,
     grace_seconds: Option<i64>,
+    reservation_grace_limit_seconds: Option<i64>,
     safe_shrink: Option<bool>,
     refuse_cluster_ranges: Option<bool>,
     forecast_days: Option<u32>,
@@ -128,6 +129,9 @@ impl Source {
             ipv4: self.enable_ipv4.or(said.ipv4).unwrap_or(default.ipv4),
             ipv6: self.enable_ipv6.or(said.ipv6).unwrap_or(default.ipv6),
             grace: said.grace_seconds.map_or(default.grace, jiff::SignedDuration::from_secs),
+            reservation_grace_limit: said
+                .reservation_grace_limit_seconds
+                .map_or(default.reservation_grace_limit, jiff::SignedDuration::from_secs),
             safe_shrink: said.safe_shrink.unwrap_or(default.safe_shrink),
             refuse_cluster_ranges: said.refuse_cluster_ranges.unwrap_or(default.refuse_cluster_ranges),
             forecast_days: said.forecast_days.or(default.forecast_days),

@@ -24,6 +24,9 @@ pub fn feed(ipam: &mut Ipam, before: &Snapshot, after: &Snapshot, now: Timestamp
     if ipam.needs_cluster_ranges() && (pools || cluster_ranges_may_differ(before, after)) {
         ipam.handle_cluster_ranges(cluster_ranges(after));
     }
+    if differ(&before.lb_reservations, &after.lb_reservations) {
+        ipam.handle_reservations(after.lb_reservations.values().cloned().collect());
+    }
     for (before, after) in differences(&before.services, &after.services) {
         let former = before.and_then(|service| service.ipam.as_ref());
         match (former, after.and_then(|service| service.ipam.as_ref())) {

@@ -111,6 +111,7 @@ fn settings(settings: &Settings) -> Value {
         "ipv4": settings.ipv4,
         "ipv6": settings.ipv6,
         "graceSeconds": settings.grace.as_secs(),
+        "reservationGraceLimitSeconds": settings.reservation_grace_limit.as_secs(),
         "safeShrink": settings.safe_shrink,
         "refuseClusterRanges": settings.refuse_cluster_ranges,
         "forecastDays": settings.forecast_days,

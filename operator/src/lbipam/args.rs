@@ -38,6 +38,10 @@ pub(crate) struct LbIpamArgs {
     /// How long Services keep their addresses after their pool was deleted, so that a pool can be renamed or made anew.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     lbipam_pool_grace: Duration,
+    /// The longest time for which a Service that is gone may have its addresses kept (its annotation
+    /// rutter.dev/reservation-grace). 0: never.
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
+    lbipam_reservation_grace_limit: Duration,
     /// Edits of pools that would move addresses wait until they are confirmed (per pool: annotation rutter.dev/safe-shrink).
     #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     lbipam_safe_shrink: bool,
@@ -80,6 +84,8 @@ impl LbIpamArgs {
             ipv4: self.enable_ipv4,
             ipv6: self.enable_ipv6,
             grace: SignedDuration::try_from(self.lbipam_pool_grace).unwrap_or(SignedDuration::MAX),
+            reservation_grace_limit: SignedDuration::try_from(self.lbipam_reservation_grace_limit)
+                .unwrap_or(SignedDuration::MAX),
             safe_shrink: self.lbipam_safe_shrink,
             refuse_cluster_ranges: self.lbipam_refuse_cluster_ranges,
             forecast_days: (self.lbipam_forecast_days > 0).then_some(self.lbipam_forecast_days),
