@@ -255,3 +255,15 @@ fn an_edit_that_would_move_somebody_waits_for_a_word_in_the_file() {
     assert_eq!(world.step(&format!("{confirmed}{services}")), ["a=10.0.0.0", "b=10.0.0.1"]);
     assert!(world.waits("c").starts_with("out_of_ips"), "{}", world.waits("c"));
 }
+
+#[test]
+fn a_block_that_only_an_api_server_takes_is_bad_and_the_others_serve() {
+    let mut world = World::new(Allocation::default());
+    let pool = POOL.replace("[{cidr", "[{cidr: 010.0.1.0/24}, {cidr: '::ffff:10.0.2.0/120'}, {cidr");
+    assert_eq!(world.step(&format!("{pool}{}", plain(&["a"]))), ["a=10.0.0.0"]);
+    assert_eq!(world.directory.report().to_string(), "");
+    assert!(world.local.report().to_string().contains("InvalidBlock"), "{}", world.local.report());
+    let pool = POOL.replace("10.0.0.0/24", "10.0.0/24");
+    world.step(&format!("{pool}{}", plain(&["a"])));
+    assert!(world.directory.report().to_string().contains("is not a CIDR"), "{}", world.directory.report());
+}
