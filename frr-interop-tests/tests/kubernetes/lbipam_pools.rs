@@ -147,7 +147,7 @@ fn a_pool_over_ranges_of_the_cluster_gives_nothing_if_its_owner_asked() -> Resul
         pod_cidrs: &["10.244.1.0/24"],
         ..Node::default()
     })?;
-    let _operator = operate(&cluster, &[])?;
+    let operator = operate(&cluster, &[])?;
     let mut api = cluster.connection()?;
     let asking = |name: &str, block: &str| {
         let mut object = pool(name, Some("default"), &[block]);
@@ -187,6 +187,16 @@ fn a_pool_over_ranges_of_the_cluster_gives_nothing_if_its_owner_asked() -> Resul
     let other = service("default", "other");
     create(&mut api, &other)?;
     await_object(&cluster, &path(&other), "to wait", |service| verdict(service) == "False/no_pool")?;
+    await_addresses(&cluster, &path(&web), &["172.16.0.0"])?;
+    // One that has just started gives nothing before it knows the nodes.
+    operator.daemon().terminate(PATIENCE)?;
+    operator.start_again()?;
+    await_leader(&operator)?;
+    let third = service("default", "third");
+    create(&mut api, &third)?;
+    await_object(&cluster, &path(&third), "to wait", |service| verdict(service) == "False/no_pool")?;
+    let other = read(&cluster, &path(&other))?;
+    ensure!(addresses(&other).is_empty(), "{other:#}");
     await_addresses(&cluster, &path(&web), &["172.16.0.0"])?;
     Ok(())
 }

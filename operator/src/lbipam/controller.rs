@@ -158,6 +158,9 @@ impl Controller {
         let mut state = self.state();
         let fresh = work.term.as_ref().and_then(|term| term.round.as_ref());
         let fresh = fresh.is_some_and(|round| self.reflection.is_of_round(round));
+        // Asked before the snapshot is taken, so that what is known is in it.
+        let with_ranges = Parts { cluster_ranges: true, ..self.parts };
+        let ranges_known = self.reflection.is_certain_of(with_ranges);
         let snapshot = self.reflection.snapshot();
         let differs = state.take_in(snapshot, fresh.then_some(&self.settings), now);
         let version = |target: &Target| version(state.seen(), target);
@@ -168,7 +171,12 @@ impl Controller {
         }
         state.leads = work.term.as_ref().is_some_and(|term| term.round.is_none());
         // What may be old is nothing to decide from, and a kind that is gone says nothing about its objects.
-        let current = self.reflection.is_current(self.parts);
+        // Nor does a pool refuse ranges of the cluster before they are known.
+        let current = if state.ipam().needs_cluster_ranges() {
+            ranges_known && self.reflection.is_current(with_ranges)
+        } else {
+            self.reflection.is_current(self.parts)
+        };
         let queue =
             if state.leads && current { self.plan(work, &mut state, now, began) } else { VecDeque::new() };
         work.queue = queue;

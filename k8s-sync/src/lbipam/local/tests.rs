@@ -214,26 +214,6 @@ fn findings_about_pools_and_nodes() {
 }
 
 #[test]
-fn an_edit_of_a_pool_in_a_file_waits_over_a_restart_until_it_is_confirmed() {
-    let pool = |block: &str, more: &str| {
-        let annotations = format!("{{name: p, annotations: {{rutter.dev/safe-shrink: 'true'{more}}}}}");
-        POOL.replace("{name: p}", &annotations).replace("10.0.0.0/24", block)
-    };
-    let mut world = World::new(Allocation::default());
-    assert_eq!(world.step(&format!("{}{}", pool("10.0.0.0/24", ""), plain(&["a"]))), ["a=10.0.0.0"]);
-    let edited = |more| format!("{}{}", pool("10.0.9.0/24", more), plain(&["a", "b"]));
-    assert_eq!(world.step(&edited("")), ["a=10.0.0.0", "b=10.0.9.0"]);
-    let mut world = world.again();
-    assert_eq!(world.look(), ["a=10.0.0.0", "b=10.0.9.0"]);
-    let report = world.local.report().to_string();
-    assert!(report.contains("rutter.dev/EditStaged"), "{report}");
-    assert!(report.contains("rutter.dev/confirm-edit=2"), "{report}");
-    assert_eq!(world.step(&edited(", rutter.dev/confirm-edit: '1'")), ["a=10.0.0.0", "b=10.0.9.0"]);
-    assert_eq!(world.step(&edited(", rutter.dev/confirm-edit: '2'")), ["a=10.0.9.1", "b=10.0.9.0"]);
-    assert_eq!(world.local.report().to_string(), "");
-}
-
-#[test]
 fn an_edit_that_would_move_somebody_waits_for_a_word_in_the_file() {
     let pool = |cidr: &str, more: &str| {
         POOL.replace(
