@@ -17,6 +17,7 @@ mod lbipam_allocate;
 mod lbipam_ctl;
 mod lbipam_leader;
 mod lbipam_pools;
+mod lbipam_programs;
 mod lbipam_writers;
 mod leader;
 mod manifests;
