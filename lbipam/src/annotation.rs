@@ -29,6 +29,10 @@ pub const QUOTA: &str = "rutter.dev/quota";
 /// On a Service: names of pools, separated by commas, that it is to get its addresses from.
 pub const SERVICE_POOL: &str = "rutter.dev/pool";
 
+/// All that a person may write on a pool.
+const KNOWN: [&str; 7] =
+    [PRIORITY, AUTO_ASSIGN, QUOTA, SAFE_SHRINK, CONFIRM_EDIT, REFUSE_CLUSTER_RANGES, FORECAST_DAYS];
+
 /// The annotations of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolAnnotations {
@@ -86,6 +90,12 @@ pub enum BadAnnotation {
         /// The item, shortened.
         item: Box<str>,
     },
+    /// None of ours, although it is called so: most likely misspelt.
+    #[error("{key:?} is no annotation of pools, and means nothing; there are {}", KNOWN.join(", "))]
+    Unknown {
+        /// As written, shortened.
+        key: Box<str>,
+    },
     /// More blocks than [`ACCEPTED_SPEC`] can hold.
     #[error("{key} is of no effect beyond {most} blocks: split the pool, or write fewer and larger blocks")]
     TooManyBlocks {
@@ -112,6 +122,10 @@ impl PoolAnnotations {
         parsed.refuse_cluster_ranges = boolean(REFUSE_CLUSTER_RANGES, text(REFUSE_CLUSTER_RANGES), true, bad);
         parsed.forecast_days =
             whole(FORECAST_DAYS, text(FORECAST_DAYS), " of days from 0 (never) to 4294967295", bad);
+        let unknown = annotations.keys().filter(|key| {
+            key.starts_with("rutter.dev/") && **key != ACCEPTED_SPEC && !KNOWN.contains(&key.as_str())
+        });
+        bad.extend(unknown.map(|key| BadAnnotation::Unknown { key: shortened(key) }));
         parsed.quota = text(QUOTA).map(|text| {
             let (quota, items) = Quota::parse(text);
             bad.extend(items.into_iter().map(|item| BadAnnotation::NotALimit { key: QUOTA, item }));
@@ -219,6 +233,19 @@ mod tests {
                 "rutter.dev/quota has \"all\": write each namespace once, like team-a=5, or *=5 for all others; until then it \
                  allows nothing to whom it names, or to all others",
             ]
+        );
+    }
+
+    #[test]
+    fn a_misspelt_annotation_is_not_passed_over() {
+        let parsed =
+            parse(&[("rutter.dev/prioritty", "1"), ("rutterdev/priority", "1"), (ACCEPTED_SPEC, "[]")]);
+        assert_eq!(parsed.bad.len(), 1);
+        assert_eq!(
+            parsed.bad[0].to_string(),
+            "\"rutter.dev/prioritty\" is no annotation of pools, and means nothing; there are rutter.dev/priority, \
+             rutter.dev/auto-assign, rutter.dev/quota, rutter.dev/safe-shrink, rutter.dev/confirm-edit, \
+             rutter.dev/refuse-cluster-ranges, rutter.dev/forecast-days"
         );
     }
 }
