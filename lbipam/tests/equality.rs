@@ -44,6 +44,12 @@ enum Step {
     Plan,
     Run,
     Restart,
+    /// A person reserves addresses for a Service, or takes that back.
+    Reserve {
+        name: u8,
+        addresses: Option<u8>,
+        grace: bool,
+    },
     /// The status is what somebody else made of it.
     Status {
         name: u8,
@@ -61,6 +67,7 @@ enum Edit {
     Local(bool),
     Age(u8),
     Deleting,
+    Keep(u8),
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
@@ -73,6 +80,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         1 => any::<bool>().prop_map(Edit::Local),
         1 => (0u8..4).prop_map(Edit::Age),
         1 => Just(Edit::Deleting),
+        3 => (0u8..4).prop_map(Edit::Keep),
     ]
 }
 
@@ -89,6 +97,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Run),
         1 => Just(Step::Restart),
         1 => (0u8..7, prop::option::of(0u8..12)).prop_map(|(name, last)| Step::Status { name, last }),
+        2 => (0u8..7, prop::option::of(0u8..12), any::<bool>())
+            .prop_map(|(name, addresses, grace)| Step::Reserve { name, addresses, grace }),
     ]
 }
 
@@ -161,6 +171,20 @@ fn apply(world: &mut World, step: &Step) {
             world.run();
         }
         Step::Restart => world.restart(),
+        Step::Reserve { name: number, addresses, grace } => {
+            let service = if number % 3 == 2 { format!("b/{}", name(*number)) } else { name(*number) };
+            match addresses {
+                Some(last) => {
+                    let address = format!("10.0.0.{last}");
+                    let six = format!("fd00::{last}");
+                    world.reserve("by-hand", &service, &[&address, &six], grace.then_some("30s"));
+                }
+                None => {
+                    world.reservations.remove("by-hand");
+                    world.tell_reservations();
+                }
+            }
+        }
         Step::Status { name: number, last } => {
             let found = world.services.values().find(|service| *service.key.name == *name(*number)).cloned();
             if let Some(found) = found {
@@ -195,6 +219,9 @@ fn change(service: &mut Service, edit: &Edit) {
         }
         Edit::Age(age) => service.created = jiff::Timestamp::from_second(998_000 + i64::from(*age)).ok(),
         Edit::Deleting => service.deleting = true,
+        Edit::Keep(grace) => {
+            annotate(service, "rutter.dev/reservation-grace", ["0", "20s", "1h", "x"][usize::from(*grace)]);
+        }
     }
 }
 
@@ -266,8 +293,12 @@ proptest! {
         if !early {
             fresh.handle_pools(world.pools.values().cloned().collect(), world.now);
         }
+        fresh.handle_reservations(world.reservations.values().cloned().collect());
         let plan = fresh.plan(world.now);
-        prop_assert!(plan.services.is_empty() && plan.pools.is_empty(), "{plan:#?}");
+        prop_assert!(
+            plan.services.is_empty() && plan.pools.is_empty() && plan.reservations.is_empty(),
+            "{plan:#?}"
+        );
         let held = |ipam: &Ipam| ipam.addresses().map(|(ip, holders)| (ip, holders.len())).collect::<Vec<_>>();
         if !world.pools.is_empty() {
             prop_assert_eq!(held(&fresh), held(&world.ipam));
@@ -292,6 +323,7 @@ proptest! {
                     ipam.handle_service(Arc::clone(service));
                 }
                 ipam.handle_pools(world.pools.values().cloned().collect(), world.now);
+                ipam.handle_reservations(world.reservations.values().cloned().collect());
                 ipam.plan(world.now)
             })
             .collect();

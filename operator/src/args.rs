@@ -169,7 +169,8 @@ mod tests {
         assert_eq!(duration("15s"), Ok(Duration::from_secs(15)));
         assert_eq!(duration("1500ms"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["", "s", "15", "-1s", "1h"] {
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+        for bad in ["", "s", "15", "-1s", "1d"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
