@@ -16,7 +16,7 @@ use crate::pool::Pool;
 use crate::pools::Member;
 use crate::range::Range;
 use crate::refusal::Covered;
-use crate::roster::Id;
+use crate::roster::{Entry, Id};
 use crate::selector::ServiceSelector;
 use crate::service::{Family, Service, ServiceKey};
 use crate::sharing::{self, Incompatible};
@@ -229,16 +229,16 @@ impl Ipam {
     /// Whether the Service can share the address with everybody who is at it.
     fn may_join(&self, address: IpAddr, id: Id, service: &Service) -> Result<(), Refusal> {
         let occupants = self.occupancy.at(address).iter().filter(|other| **other != id);
-        let mut others: Vec<_> = occupants.filter_map(|other| self.roster.get(*other)).collect();
+        let others = occupants.filter_map(|other| self.roster.get(*other));
+        let answer = |other: &Entry| {
+            if other.ours { sharing::compatible(service, &other.service) } else { Err(Incompatible::NotOurs) }
+        };
+        if others.clone().all(|other| answer(other).is_ok()) {
+            return Ok(());
+        }
+        let mut others: Vec<&Entry> = others.collect();
         others.sort_by(|one, other| one.age.cmp(&other.age));
-        let against = others.iter().find_map(|other| {
-            let answer = if other.ours {
-                sharing::compatible(service, &other.service)
-            } else {
-                Err(Incompatible::NotOurs)
-            };
-            answer.err()
-        });
+        let against = others.iter().find_map(|other| answer(other).err());
         let Some(incompatible) = against else { return Ok(()) };
         let by = others.iter().map(|other| Arc::clone(&other.service.key)).collect();
         Err(Refusal::Taken { by, incompatible })

@@ -65,8 +65,16 @@ impl Reservations {
         shifts
     }
 
-    /// What a Service that is there wants to be kept for it. None: it does not want that, or has nothing.
-    pub(crate) fn present(&mut self, service: &ServiceKey, wants: bool, wish: Option<Wish>) -> Vec<Shift> {
+    /// What a Service that is there wants to be kept for it. None: it does not want that, or has nothing. Who wants it and has
+    /// nothing is as good as gone: else it could keep for ever what no pool gives it any more.
+    pub(crate) fn present(
+        &mut self,
+        service: &ServiceKey,
+        wants: bool,
+        wish: Option<Wish>,
+        now: Timestamp,
+    ) -> Vec<Shift> {
+        let empty = wants && wish.is_none();
         let mut shifts = Vec::new();
         let name = name_for(service);
         let made = self.all.get(&name).filter(|one| one.managed && one.service == *service);
@@ -87,18 +95,18 @@ impl Reservations {
             _ => {}
         }
         for name in self.names_of(service) {
-            self.set_released(&name, None);
+            let one = self.all.get(&name).filter(|one| empty && one.managed);
+            let released_at = one.map(|one| one.released_at.unwrap_or_else(|| seconds(now)));
+            self.set_released(&name, released_at);
         }
         shifts
     }
 
     /// There is no such Service.
     pub(crate) fn absent(&mut self, service: &ServiceKey, now: Timestamp) {
-        // The API keeps whole seconds.
-        let now = now.round(Unit::Second).unwrap_or(now);
         for name in self.names_of(service) {
             if let Some(one) = self.all.get(&name) {
-                let since = one.released_at.unwrap_or(now);
+                let since = one.released_at.unwrap_or_else(|| seconds(now));
                 self.set_released(&name, Some(since));
             }
         }
@@ -244,6 +252,11 @@ impl Reservations {
     }
 }
 
+/// The API keeps whole seconds.
+fn seconds(now: Timestamp) -> Timestamp {
+    now.round(Unit::Second).unwrap_or(now)
+}
+
 fn change(
     one: &Reservation,
     now: Timestamp,
@@ -272,7 +285,7 @@ fn change(
     let conditions = object.status.as_ref().map_or(&[] as &[Condition], |status| &status.conditions);
     let before = conditions.iter().find(|condition| condition.type_ == RESERVED);
     let since = before.filter(|before| before.status == status);
-    let now = Time(now.round(Unit::Second).unwrap_or(now));
+    let now = Time(seconds(now));
     let condition = Condition {
         last_transition_time: since.map_or(now, |since| since.last_transition_time.clone()),
         message: problems.join("; "),

@@ -85,12 +85,15 @@ impl Ipam {
                 self.reservations.absent(&key, now);
                 continue;
             };
+            if entry.service.deleting {
+                continue;
+            }
             let held = entry.held.iter().map(|held| held.address);
             let wish = reservation::wish(&self.settings, &entry.service, held);
             // One that has nothing at the moment wants to have again what it had.
             let wants = wish.is_some();
             let wish = wish.filter(|wish| !wish.addresses.is_empty());
-            for shift in self.reservations.present(&key, wants, wish) {
+            for shift in self.reservations.present(&key, wants, wish, now) {
                 self.shift(shift);
             }
         }

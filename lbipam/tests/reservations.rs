@@ -189,6 +189,24 @@ fn whoever_shares_goes_on_sharing() {
 }
 
 #[test]
+fn who_has_lost_its_address_for_good_keeps_it_from_others_for_a_time_only() {
+    let mut world = World::new();
+    world.pool("p", &["10.0.0.0/29"]);
+    kept(&mut world, "web", "1h");
+    world.run();
+    world.pool_with("p", &["10.0.0.0/29"], json!({"spec": {"serviceSelector": {"matchLabels": {"a": "b"}}}}));
+    world.service("next", |service| service.labels = [("a", "b")].into_iter().collect());
+    world.run();
+    assert_eq!((world.ips("web").len(), world.ips("next")), (0, vec!["10.0.0.1".into()]));
+    world.pass(3600);
+    world.run();
+    assert!(world.reservations.is_empty());
+    world.service("third", |service| service.labels = [("a", "b")].into_iter().collect());
+    world.run();
+    assert_eq!(world.ips("third"), ["10.0.0.0"]);
+}
+
+#[test]
 fn what_is_kept_counts_against_the_quota() {
     let mut world = World::new();
     world.pool_with("p", &["10.0.0.0/29"], json!({"metadata": {"annotations": {"rutter.dev/quota": "*=1"}}}));

@@ -60,7 +60,7 @@ pub struct LoadBalancerIPReservationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// Since when there is no such Service. Absent: it is there.
+    /// Since when there is no such Service, or it has none of the addresses. Absent: it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub released_at: Option<Time>,
