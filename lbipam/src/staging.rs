@@ -33,8 +33,13 @@ pub(crate) struct Mover {
 
 impl fmt::Display for Mover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let services: Vec<String> = self.services.iter().map(ToString::to_string).collect();
-        write!(f, "{} of {}", self.address, services.join(", "))
+        const SHOWN: usize = 3;
+        let services: Vec<String> = self.services.iter().take(SHOWN).map(ToString::to_string).collect();
+        write!(f, "{} of {}", self.address, services.join(", "))?;
+        match self.services.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 

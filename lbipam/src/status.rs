@@ -123,7 +123,7 @@ pub fn difference(
             let since = before.filter(|before| before.status == wanted.status);
             let condition = Condition {
                 last_transition_time: since.map_or(&now, |since| &since.last_transition_time).clone(),
-                message: wanted.message,
+                message: cut(wanted.message),
                 observed_generation: pool.object.metadata.generation,
                 reason: wanted.reason.to_owned(),
                 status: wanted.status,
@@ -134,6 +134,17 @@ pub fn difference(
         .collect();
     let differs = !(set.is_empty() && remove.is_empty() && annotate.is_empty());
     differs.then(|| PoolChange { pool: pool.object.clone(), set, remove, annotate })
+}
+
+/// A message that the schema takes: it allows 32,768 characters, and would refuse the whole status for one more.
+fn cut(mut message: String) -> String {
+    const LONGEST: usize = 32_000;
+    if message.len() > LONGEST {
+        let end = (0..=LONGEST).rev().find(|end| message.is_char_boundary(*end)).unwrap_or_default();
+        message.truncate(end);
+        message.push('…');
+    }
+    message
 }
 
 /// Items as a message lists them: the first ones, and how many more there are.
@@ -308,5 +319,7 @@ mod tests {
     fn a_message_has_an_end() {
         assert_eq!(listed(["a", "b"]), "a; b");
         assert!(listed(0..25).ends_with("; 19; and 5 more"));
+        assert_eq!(cut("ä".repeat(20_000)).chars().count(), 16_001);
+        assert_eq!(cut("short".to_owned()), "short");
     }
 }

@@ -124,6 +124,25 @@ fn a_selector_waits_too_and_another_pool_that_covers_moves_nobody() {
 }
 
 #[test]
+fn an_address_that_many_share_is_one() {
+    let mut world = World::new();
+    let metadata = json!({"generation": 1, "annotations": {"rutter.dev/safe-shrink": "true"}});
+    world.pool_with("p", &["10.0.0.0/31"], json!({"metadata": metadata}));
+    for port in 0..5 {
+        world.service(&format!("s{port}"), |service| {
+            world::annotate(service, "lbipam.cilium.io/sharing-key", "k");
+            service.ports = [lbipam::service::Port { port: 80 + port, protocol: Some("TCP".into()) }].into();
+        });
+    }
+    world.run();
+    world.edit_pool("p", |pool| blocks(pool, &[]));
+    world.run();
+    let said = world.condition("p", EDIT_STAGED);
+    let shown = "1 address in use would move: 10.0.0.0 of a/s0, a/s1, a/s2 and 2 more; they stay";
+    assert!(said.contains(shown), "{said}");
+}
+
+#[test]
 fn replacing_the_object_does_not_confirm() {
     let mut world = shrinkable();
     world.edit_pool("p", |pool| {
