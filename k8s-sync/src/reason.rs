@@ -112,6 +112,8 @@ reasons! {
     // Addresses of load balancers, given without an API server.
     /// A condition of a pool that says that something is wrong.
     Warning PoolCondition { condition: String, message: String } => "{condition}: {message}";
+    /// A reservation that does not hold what it should.
+    Warning NotReserved { reason: String, message: String } => "{reason}: {message}";
     /// The annotation that says which nodes count is no selector.
     Warning NodeIpamSelectorInvalid { message: String } => "{message}";
     /// The memory of addresses cannot be read.

@@ -63,6 +63,9 @@ pub(crate) fn plan(
     }
     objects.extend(plan.conditions.iter().map(status_of));
     objects.extend(service_statuses(&written, &snapshot));
+    let made =
+        snapshot.lb_reservations.iter().filter(|(name, _)| !written.lb_reservations.contains_key(*name));
+    objects.extend(made.map(|(_, reservation)| json!(reservation)));
     objects.extend(snapshot.lb_pools.iter().filter_map(|(name, pool)| pool_status(name, pool)));
     Ok(Plan { objects, report })
 }

@@ -6,14 +6,16 @@
 //! Invariant: the outcome is what an operator would come to with the same objects. A Service that brings a status of its own
 //! keeps it, and nobody else gets its addresses.
 
+mod dress;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use lbipam::service::Ingress;
+use lbipam::plan::ReservationChange;
 use lbipam::{Cause, Ipam, PoolView, ServiceChange, ServiceKey, Settings, node_ipam};
-use rutter_crds::{CiliumLoadBalancerIPPool, ConditionStatus};
+use rutter_crds::{CiliumLoadBalancerIPPool, Condition, ConditionStatus, LoadBalancerIPReservation};
 
 use super::memory::{Memory, RememberedPool};
 use super::{feed, node_plan};
@@ -148,98 +150,6 @@ impl Local {
         self.seen = next;
     }
 
-    /// The objects as a server would have them before anything new is decided.
-    fn dress(&mut self, raw: &Arc<Snapshot>, certain: bool) -> Snapshot {
-        let mut dressed = Snapshot::clone(raw);
-        let pools = |snapshot: &Snapshot| Arc::clone(&snapshot.lb_pools);
-        if !Arc::ptr_eq(&pools(raw), &pools(&self.raw)) {
-            // What did not fit the pools may fit them now.
-            self.pinned.clear();
-        }
-        self.pinned.retain(|name| {
-            let same = |of: &Snapshot| of.services.get(name).map(Arc::as_ptr);
-            same(raw) == same(&self.raw)
-        });
-        let prepared: BTreeSet<IpAddr> =
-            raw.services.values().flat_map(|service| prepared(service)).collect();
-        let services = raw.services.iter().map(|(name, service)| {
-            (Arc::clone(name), self.dressed(name, service, |address| prepared.contains(&address)))
-        });
-        let mut services: BTreeMap<_, _> = services.collect();
-        if !certain {
-            // Whom a broken file keeps from being known has its addresses all the same.
-            let unknown = self.memory.present().filter(|(name, _)| !raw.services.contains_key(name));
-            services.extend(unknown.map(|(name, addresses)| absent(name, addresses)));
-        }
-        dressed.services = Arc::new(services);
-        let pools = raw.lb_pools.iter().map(|(name, pool)| (name.clone(), self.dressed_pool(name, pool)));
-        dressed.lb_pools = Arc::new(pools.collect());
-        dressed
-    }
-
-    fn dressed(
-        &self,
-        name: &Arc<NamespacedName>,
-        raw: &Arc<Service>,
-        taken: impl Fn(IpAddr) -> bool,
-    ) -> Arc<Service> {
-        let Some(ipam) = &raw.ipam else { return Arc::clone(raw) };
-        let same = self.raw.services.get(name).is_some_and(|before| Arc::ptr_eq(before, raw));
-        let seen = self.seen.services.get(name);
-        if is_prepared(raw) {
-            let stays = |seen: &&Arc<Service>| same && (self.pinned.contains(name) || !is_nobodys(seen));
-            return Arc::clone(seen.filter(stays).unwrap_or(raw));
-        }
-        let ours = self.allocation.lb_ipam && lbipam::handled(&self.allocation.settings, ipam).is_ok();
-        let remembered = self.memory.of(name).filter(|_| ours).map(|remembered| &*remembered.addresses);
-        let had = seen.filter(|seen| !is_nobodys(seen)).and_then(|seen| seen.ipam.as_ref());
-        let had_addresses = had.map(|had| addresses(had)).unwrap_or_default();
-        if let Some(seen) = seen
-            && same
-            && remembered.is_none_or(|remembered| *remembered == had_addresses)
-        {
-            return Arc::clone(seen);
-        }
-        let given = match remembered {
-            Some(_) => self.memory.free_addresses(name, taken),
-            None => had_addresses,
-        };
-        let entry = |address: &IpAddr| {
-            let kept = had.and_then(|had| had.ingress.iter().find(|entry| entry.ip == Some(*address)));
-            kept.cloned().unwrap_or_else(|| Ingress::of(*address))
-        };
-        let ipam = lbipam::Service {
-            ingress: given.iter().map(entry).collect(),
-            condition: had.unwrap_or(ipam).condition.clone(),
-            ..lbipam::Service::clone(ipam)
-        };
-        Arc::new(raw.with_status_of(Arc::new(ipam)))
-    }
-
-    fn dressed_pool(&self, name: &str, raw: &Arc<CiliumLoadBalancerIPPool>) -> Arc<CiliumLoadBalancerIPPool> {
-        let seen = self.seen.lb_pools.get(name);
-        if let Some(seen) = seen
-            && self.raw.lb_pools.get(name).is_some_and(|before| Arc::ptr_eq(before, raw))
-        {
-            return Arc::clone(seen);
-        }
-        let mut pool = CiliumLoadBalancerIPPool::clone(raw);
-        if let Some(seen) = seen {
-            pool.status.clone_from(&seen.status);
-        }
-        if let Some(RememberedPool { generation, spec, annotations }) = self.memory.pools.get(name) {
-            let generation = if *spec == pool.spec { *generation } else { generation + 1 };
-            pool.metadata.generation.get_or_insert(generation);
-            let present = pool.metadata.annotations.get_or_insert_default();
-            for (key, value) in annotations {
-                present.entry(key.clone()).or_insert_with(|| value.clone());
-            }
-        } else {
-            pool.metadata.generation.get_or_insert(1);
-        }
-        Arc::new(pool)
-    }
-
     /// Applies what is still to be said. Whether there was anything.
     fn round(&mut self, causes: &mut Vec<Caused>, now: Timestamp) -> bool {
         let mut next = self.seen.clone();
@@ -248,6 +158,10 @@ impl Local {
         if self.allocation.lb_ipam {
             let plan = self.ipam.plan(now);
             changes.extend(plan.services);
+            for change in plan.reservations {
+                self.apply_reservation(&mut next, &change);
+                changed = true;
+            }
             for change in plan.pools {
                 let pool = change.applied();
                 self.note_pool(&pool, &change.annotate);
@@ -287,6 +201,26 @@ impl Local {
         };
         Arc::make_mut(&mut next.services).insert(Arc::clone(name), Arc::new(service));
         true
+    }
+
+    fn apply_reservation(&mut self, next: &mut Snapshot, change: &ReservationChange) {
+        let name = match change {
+            ReservationChange::Create { name, .. } => name.to_string(),
+            ReservationChange::Spec { object, .. }
+            | ReservationChange::Status { object, .. }
+            | ReservationChange::Delete { object } => object.metadata.name.clone().unwrap_or_default(),
+        };
+        let reservations = Arc::make_mut(&mut next.lb_reservations);
+        match change.applied() {
+            Some(reservation) => {
+                self.memory.reservations.insert(name.clone(), LoadBalancerIPReservation::clone(&reservation));
+                reservations.insert(name, reservation);
+            }
+            None => {
+                self.memory.reservations.remove(&name);
+                reservations.remove(&name);
+            }
+        }
     }
 
     fn note_pool(&mut self, pool: &CiliumLoadBalancerIPPool, annotate: &[(&'static str, String)]) {
@@ -349,6 +283,9 @@ impl Local {
             let raw = &self.raw;
             self.memory.note_gone(|name| raw.services.contains_key(name), now);
             self.memory.pools.retain(|name, _| raw.lb_pools.contains_key(name));
+            self.memory.reservations.retain(|name, reservation| {
+                raw.lb_reservations.contains_key(name) || dress::is_made(reservation)
+            });
         }
         for (name, remembered) in &mut self.memory.pools {
             let Some(pool) = self.seen.lb_pools.get(name) else { continue };
@@ -373,6 +310,16 @@ impl Local {
             let object = ObjectRef::cluster("CiliumLoadBalancerIPPool", name);
             report.extend(complaints(pool).map(|reason| Finding::about(&object, reason)));
         }
+        for (name, reservation) in self.seen.lb_reservations.iter() {
+            let object = ObjectRef::cluster("LoadBalancerIPReservation", name);
+            let conditions = reservation.status.iter().flat_map(|status| &status.conditions);
+            let bad = conditions.filter(|condition| condition.status == ConditionStatus::False);
+            let reason = |condition: &Condition| Reason::NotReserved {
+                reason: condition.reason.clone(),
+                message: condition.message.clone(),
+            };
+            report.extend(bad.map(|condition| Finding::about(&object, reason(condition))));
+        }
         for unreadable in node_plan(&self.allocation.settings, &self.seen).unreadable {
             let key = &unreadable.service.key;
             let object = ObjectRef::namespaced("Service", &NamespacedName::new(&*key.namespace, &*key.name));
@@ -391,20 +338,6 @@ fn complaints(pool: &CiliumLoadBalancerIPPool) -> impl Iterator<Item = Reason> {
         condition: condition.type_.clone(),
         message: condition.message.clone(),
     })
-}
-
-/// A Service that is known by its addresses alone, for the allocator to give them to nobody.
-fn absent(name: NamespacedName, addresses: &[IpAddr]) -> (Arc<NamespacedName>, Arc<Service>) {
-    let ipam = lbipam::Service {
-        key: Arc::new(ServiceKey::new(name.namespace.as_str(), name.name.as_str())),
-        load_balancer: true,
-        class: Some(PREPARED.into()),
-        ingress: addresses.iter().map(|address| Ingress::of(*address)).collect(),
-        ..lbipam::Service::default()
-    };
-    let name = Arc::new(name);
-    let service = Service { name: Arc::clone(&name), ipam: Some(Arc::new(ipam)), ..Service::default() };
-    (name, Arc::new(service))
 }
 
 /// Whether the allocator was told that it is nobody's.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
-use rutter_crds::CiliumLoadBalancerIPPoolSpec;
+use rutter_crds::{CiliumLoadBalancerIPPoolSpec, LoadBalancerIPReservation};
 use serde::{Deserialize, Serialize};
 
 use crate::object::NamespacedName;
@@ -28,6 +28,9 @@ pub struct Memory {
     /// By pool.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) pools: BTreeMap<String, RememberedPool>,
+    /// Reservations: those that were made for Services, and the status of those that are written.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) reservations: BTreeMap<String, LoadBalancerIPReservation>,
 }
 
 /// What is remembered of a Service.
@@ -57,7 +60,7 @@ impl Memory {
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.pools.is_empty()
+        self.services.is_empty() && self.pools.is_empty() && self.reservations.is_empty()
     }
 
     /// The addresses of a Service.

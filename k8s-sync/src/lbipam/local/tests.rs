@@ -247,3 +247,30 @@ fn a_block_that_only_an_api_server_takes_is_bad_and_the_others_serve() {
     world.step(&format!("{pool}{}", plain(&["a"])));
     assert!(world.directory.report().to_string().contains("is not a CIDR"), "{}", world.directory.report());
 }
+
+#[test]
+fn addresses_are_reserved_for_those_who_ask_and_by_those_who_write_it_down() {
+    let mut world = World::new(Allocation::default());
+    let held =
+        service("a", "", "").replace("name: a", "name: a, annotations: {rutter.dev/reservation-grace: 1h}");
+    world.step(&format!("{POOL}{held}"));
+    assert_eq!(world.addresses(), ["a=10.0.0.0"]);
+    assert_eq!(world.local.snapshot().lb_reservations.len(), 1, "made for the Service");
+    let written = "---\napiVersion: rutter.dev/v1alpha1\nkind: LoadBalancerIPReservation\nmetadata: {name: r}\n\
+        spec: {addresses: [10.0.0.1], serviceRef: {namespace: default, name: z}}\n";
+    assert_eq!(world.step(&format!("{POOL}{written}{}", plain(&["b"]))), ["b=10.0.0.2"]);
+    let mut world = world.again();
+    world.now = world.now.checked_add(SignedDuration::from_mins(30)).unwrap();
+    assert_eq!(world.look(), ["b=10.0.0.2"]);
+    let all = world.step(&format!("{POOL}{written}{}{held}", plain(&["b", "c", "z"])));
+    assert_eq!(all, ["a=10.0.0.0", "b=10.0.0.2", "c=10.0.0.3", "z=10.0.0.1"]);
+    world.step(&format!("{POOL}{written}{}", plain(&["b", "c", "z"])));
+    world.now = world.now.checked_add(SignedDuration::from_mins(61)).unwrap();
+    assert_eq!(
+        world.step(&format!("{POOL}{}", plain(&["b", "c", "d", "z"])))[2],
+        "d=10.0.0.0",
+        "its time is over"
+    );
+    assert!(world.local.snapshot().lb_reservations.is_empty());
+    assert!(!serde_json::to_string(world.local.memory()).unwrap().contains("reservations"));
+}
