@@ -257,7 +257,16 @@ impl Ipam {
                 answer(Some(offer.address), "would_give", "the Service has one already".to_owned())
             }
             Ok(offer) => answer(Some(offer.address), "would_give", String::new()),
-            Err(refusal) => answer(None, refusal.word(), refusal.explain(pool, &entry.service)),
+            Err(refusal) => {
+                let mut message = refusal.explain(pool, &entry.service);
+                if let (Refusal::Reserved, Want::Address(address)) = (&refusal, want) {
+                    let whom = self.reservations().filter(|one| one.addresses.contains(&address));
+                    let whom: Vec<String> =
+                        whom.map(|one| format!("{} by {}", one.service, one.name)).collect();
+                    message.push_str(&format!(": {}", whom.join(", ")));
+                }
+                answer(None, refusal.word(), message)
+            }
         }
     }
 

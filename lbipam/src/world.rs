@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use rutter_crds::CiliumLoadBalancerIPPool;
+use rutter_crds::{CiliumLoadBalancerIPPool, LoadBalancerIPReservation};
 use serde::Serialize;
 
 use crate::explain::Explanation;
 use crate::ipam::Ipam;
-use crate::plan::{Cause, Plan, Verdict};
+use crate::plan::{Cause, Plan, ReservationChange, Verdict};
 use crate::service::{Service, ServiceKey};
 use crate::settings::Settings;
 
@@ -26,6 +26,7 @@ const ROUNDS: usize = 100;
 pub struct World {
     pools: BTreeMap<Box<str>, Arc<CiliumLoadBalancerIPPool>>,
     services: BTreeMap<Arc<ServiceKey>, Arc<Service>>,
+    reservations: BTreeMap<Box<str>, Arc<LoadBalancerIPReservation>>,
     ipam: Ipam,
     now: Timestamp,
 }
@@ -72,7 +73,7 @@ impl World {
         services: impl IntoIterator<Item = Arc<Service>>,
         now: Timestamp,
     ) -> Self {
-        let mut world = Self::around(Ipam::new(settings), pools, services, now);
+        let mut world = Self::around(Ipam::new(settings), pools, services, [], now);
         world.ipam.handle_pools(world.pools.values().cloned().collect(), now);
         for service in world.services.values() {
             world.ipam.handle_service(Arc::clone(service));
@@ -86,6 +87,7 @@ impl World {
         ipam: Ipam,
         pools: impl IntoIterator<Item = Arc<CiliumLoadBalancerIPPool>>,
         services: impl IntoIterator<Item = Arc<Service>>,
+        reservations: impl IntoIterator<Item = Arc<LoadBalancerIPReservation>>,
         now: Timestamp,
     ) -> Self {
         let by_name = |pool: Arc<CiliumLoadBalancerIPPool>| {
@@ -94,6 +96,7 @@ impl World {
         Self {
             pools: pools.into_iter().map(by_name).collect(),
             services: services.into_iter().map(|service| (Arc::clone(&service.key), service)).collect(),
+            reservations: reservations.into_iter().map(|object| (name_of(&object), object)).collect(),
             ipam,
             now,
         }
@@ -139,6 +142,29 @@ impl World {
     pub fn put_service(&mut self, service: Arc<Service>) {
         self.services.insert(Arc::clone(&service.key), Arc::clone(&service));
         self.ipam.handle_service(service);
+    }
+
+    /// Adds or replaces a reservation, which keeps the status of the one of its name. Whether there was one.
+    pub fn suppose_reservation(&mut self, reservation: &LoadBalancerIPReservation) -> bool {
+        let (mut reservation, name) = (reservation.clone(), name_of(reservation));
+        let was = self.reservations.get(&name);
+        match was {
+            Some(was) => {
+                reservation.status.clone_from(&was.status);
+                let (new, old) = (&mut reservation.metadata, &was.metadata);
+                new.uid.clone_from(&old.uid);
+                new.creation_timestamp.clone_from(&old.creation_timestamp);
+            }
+            None => reservation.metadata.creation_timestamp = Some(Time(self.now)),
+        }
+        let replaced = was.is_some();
+        self.reservations.insert(name, Arc::new(reservation));
+        self.tell_reservations();
+        replaced
+    }
+
+    fn tell_reservations(&mut self) {
+        self.ipam.handle_reservations(self.reservations.values().cloned().collect());
     }
 
     /// A pool as a file has it, in place of the one of its name: that one's status and identity stay. A new one is the
@@ -213,6 +239,12 @@ impl World {
                 causes.entry(Arc::clone(&service.key)).or_default().extend(change.causes);
                 self.put_service(service);
             }
+            for change in &plan.reservations {
+                self.write_reservation(change);
+            }
+            if !plan.reservations.is_empty() {
+                self.tell_reservations();
+            }
             if plan.pools.is_empty() {
                 continue;
             }
@@ -223,6 +255,21 @@ impl World {
             self.ipam.handle_pools(self.pools.values().cloned().collect(), self.now);
         }
         causes
+    }
+
+    fn write_reservation(&mut self, change: &ReservationChange) {
+        match change.applied() {
+            Some(object) => {
+                let mut object = LoadBalancerIPReservation::clone(&object);
+                object.metadata.creation_timestamp.get_or_insert(Time(self.now));
+                self.reservations.insert(name_of(&object), Arc::new(object));
+            }
+            None => {
+                if let ReservationChange::Delete { object } = change {
+                    self.reservations.remove(&name_of(object));
+                }
+            }
+        }
     }
 
     /// What is different for whom, the worst first. `causes`: what [`settle`](Self::settle) said on the way from one to the other.
@@ -262,6 +309,10 @@ impl World {
         moves.sort_by(|a, b| (a.effect, &a.service).cmp(&(b.effect, &b.service)));
         moves
     }
+}
+
+fn name_of(reservation: &LoadBalancerIPReservation) -> Box<str> {
+    reservation.metadata.name.clone().unwrap_or_default().into_boxed_str()
 }
 
 /// The addresses in a Service's status.

@@ -56,6 +56,7 @@ Examples:
   rutterctl lbipam show               pools, and how full they are by family
   rutterctl lbipam show addresses     every address that is given, with who has it
   rutterctl lbipam show services      every Service that LB IPAM serves, with its condition
+  rutterctl lbipam show reservations  addresses that are kept for a Service, also while it is gone
   rutterctl lbipam show 172.16.1.1    who has it, which pool it is of, who had it
 
 History is kept by the operator that leads; it is asked through the API server's pod proxy (get on pods/proxy).";

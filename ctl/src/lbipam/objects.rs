@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use k8s_sync::cluster::{Cluster, Parts, Scope};
-use k8s_sync::lbipam::{Allocation, Local, feed};
+use k8s_sync::lbipam::{Allocation, Local, MEMORY_FILE, feed};
 use k8s_sync::manifests::{Directory, read_text};
 use k8s_sync::object::Object;
 use k8s_sync::report::{Report, Severity};
@@ -22,9 +22,6 @@ use super::Source;
 use super::operator::Operator;
 use crate::Cli;
 use crate::reach::connection;
-
-/// Where an agent keeps what it gave, in its directory.
-const MEMORY: &str = ".rutter-lbipam.json";
 
 /// What there is.
 pub(super) struct Objects {
@@ -96,7 +93,8 @@ impl Objects {
         let types = snapshot.services.values().map(|service| type_of(service)).collect();
         let (mut ipam, now) = (Ipam::new(settings), Timestamp::now());
         feed(&mut ipam, &Snapshot::default(), snapshot, now);
-        let world = World::around(ipam, pools, services, now);
+        let reservations = snapshot.lb_reservations.values().cloned();
+        let world = World::around(ipam, pools, services, reservations, now);
         Self { world, types, operator: None, place }
     }
 
@@ -115,7 +113,7 @@ impl Objects {
 
 /// What a directory leads to: as an agent allocates that runs from it, with what such an agent remembers in it.
 pub(crate) fn allocated(directory: &Path, manifests: &Directory, settings: Settings) -> Local {
-    let memory = std::fs::read(directory.join(MEMORY)).ok();
+    let memory = std::fs::read(directory.join(MEMORY_FILE)).ok();
     let memory = memory.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     Local::look(&manifests.snapshot(), Allocation { lb_ipam: true, settings }, memory, Timestamp::now())
 }
@@ -171,7 +169,8 @@ fn read_file(file: &Path) -> anyhow::Result<(Vec<Object>, Report)> {
         let snapshot = directory.snapshot();
         let pools = snapshot.lb_pools.values().cloned().map(Object::CiliumLoadBalancerIPPool);
         let services = snapshot.services.values().cloned().map(Object::Service);
-        return Ok((pools.chain(services).collect(), directory.report().clone()));
+        let reservations = snapshot.lb_reservations.values().cloned().map(Object::LoadBalancerIPReservation);
+        return Ok((pools.chain(services).chain(reservations).collect(), directory.report().clone()));
     }
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(read_text(file, &text))

@@ -66,13 +66,19 @@ pub(crate) async fn run(cli: &Cli, question: &Question) -> anyhow::Result<ExitCo
         });
         after.suppose_pool(pool);
     }
+    for (name, reservation) in &*supposed.lb_reservations {
+        let what = if after.suppose_reservation(reservation) { "changed" } else { "new" };
+        changes.push(format!("reservation {name} {what}"));
+    }
     for service in supposed.services.values().filter_map(|service| service.ipam.as_ref()) {
         let what = if before.service(&service.key).is_some() { "changed" } else { "new" };
         changes.push(format!("Service {} {what}", service.key));
         after.suppose_service(service);
     }
     if changes.is_empty() {
-        bail!("there is no CiliumLoadBalancerIPPool and no Service of type LoadBalancer in what was given");
+        bail!(
+            "there is no CiliumLoadBalancerIPPool, no LoadBalancerIPReservation and no Service of type LoadBalancer in what was given"
+        );
     }
     let answer = compare(&before, after, changes);
     let page = match cli.output {

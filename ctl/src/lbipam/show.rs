@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, bail};
 use k8s_sync::snapshot::Snapshot;
+use lbipam::reservation::ReservationView;
 use lbipam::view::{Outlook, PoolView, Use};
 use lbipam::{ServiceKey, Verdict};
 use rutter_api::cilium::table::Table;
@@ -18,7 +19,7 @@ use crate::{Cli, Format, indent, output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Question {
-    /// `pools`, `addresses`, `services`, or an address
+    /// `pools`, `addresses`, `services`, `reservations`, or an address
     #[arg(default_value = "pools")]
     what: String,
     #[command(flatten)]
@@ -30,6 +31,7 @@ enum What {
     Pools,
     Addresses,
     Services,
+    Reservations,
     One(IpAddr),
 }
 
@@ -41,6 +43,9 @@ struct Address {
     /// The pools that have it; several only if they are in conflict.
     pools: Vec<String>,
     services: Vec<Holder>,
+    /// Services that it is kept for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reserved_for: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,6 +91,10 @@ pub(crate) async fn run(cli: &Cli, question: &Question) -> anyhow::Result<()> {
             render(cli, &all, |all| addresses(all))?
         }
         What::Services => render(cli, &served(&objects), |served| services(served))?,
+        What::Reservations => {
+            let all: Vec<ReservationView> = objects.world.ipam().reservations().collect();
+            render(cli, &all, |all| reservations(all))?
+        }
         What::One(address) => {
             let history = match &objects.operator {
                 Some(operator) => match operator.history(address).await {
@@ -109,11 +118,16 @@ impl Question {
         if let Ok(address) = word.parse() {
             return Ok(What::One(address));
         }
-        let known = [("pools", What::Pools), ("addresses", What::Addresses), ("services", What::Services)];
+        let known = [
+            ("pools", What::Pools),
+            ("addresses", What::Addresses),
+            ("services", What::Services),
+            ("reservations", What::Reservations),
+        ];
         match known.into_iter().find(|(name, _)| name.starts_with(word)) {
             Some((_, what)) => Ok(what),
             None => bail!(
-                "{word:?} cannot be shown; write pools, addresses, services or an address such as 172.16.1.1"
+                "{word:?} cannot be shown; write pools, addresses, services, reservations or an address such as 172.16.1.1"
             ),
         }
     }
@@ -217,6 +231,11 @@ fn of(objects: &Objects, address: IpAddr) -> Address {
         address,
         pools: ipam.pools_of(address).map(|name| name.to_string()).collect(),
         services: ipam.occupants(address).into_iter().map(holder).collect(),
+        reserved_for: ipam
+            .reservations()
+            .filter(|one| one.addresses.contains(&address))
+            .map(|one| one.service.to_string())
+            .collect(),
     }
 }
 
@@ -266,6 +285,26 @@ fn services(served: &[Served]) -> String {
     table.render()
 }
 
+fn reservations(all: &[ReservationView]) -> String {
+    if all.is_empty() {
+        return "Nothing is reserved.\n".to_owned();
+    }
+    let mut table =
+        Table::new(["Reservation", "Service", "Addresses", "Made by", "Service gone since", "Until"]);
+    for one in all {
+        let time = |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".to_owned(), seconds);
+        table.push([
+            one.name.to_string(),
+            one.service.to_string(),
+            text::list(&one.addresses),
+            if one.managed { "the operator" } else { "a person" }.to_owned(),
+            time(one.released_at),
+            time(one.until),
+        ]);
+    }
+    table.render()
+}
+
 fn one(whole: &Whole) -> String {
     let address = &whole.address;
     let mut out = match (address.services.is_empty(), address.pools.is_empty()) {
@@ -276,6 +315,9 @@ fn one(whole: &Whole) -> String {
             format!("{}: of pool {}; {} has it\n", address.address, pools_of(address), holders(address))
         }
     };
+    if !address.reserved_for.is_empty() {
+        out.push_str(&format!("It is kept for {}.\n", address.reserved_for.join(", ")));
+    }
     let Some(history) = &whole.history else { return out };
     let since = history.since.map(|since| format!(" since {}", seconds(since))).unwrap_or_default();
     if history.entries.is_empty() {
