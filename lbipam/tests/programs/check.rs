@@ -297,6 +297,9 @@ impl<'a> Moment<'a> {
         if self.sources(slot, service, ip).next().is_none() {
             return fault("given from nowhere", format!("gets {ip}, which no pool has for it"));
         }
+        if let Some(other) = oracle::reserved_for_another(&self.view.reservations, service, ip) {
+            return fault("given although reserved", format!("gets {ip}, which is kept for {other}"));
+        }
         let request = oracle::request(service);
         if !request.addresses.is_empty() || request.garbage {
             return match request.addresses.contains(&ip) {
@@ -312,7 +315,7 @@ impl<'a> Moment<'a> {
         if same.len() > 1 {
             return fault("given unasked", format!("gets {ip} and will have {same:?}"));
         }
-        self.check_choice(slot, service, ip)
+        if self.view.extras { Ok(()) } else { self.check_choice(slot, service, ip) }
     }
 
     /// Whether the plan before gave it this.
@@ -390,7 +393,8 @@ impl<'a> Moment<'a> {
             } else {
                 request.addresses.contains(ip)
             };
-            if !had
+            if !self.view.extras
+                && !had
                 && wanted
                 && self.open_to(slot, service, *ip)
                 && self.sources(slot, service, *ip).next().is_some()
@@ -419,6 +423,9 @@ impl<'a> Moment<'a> {
         if self.view.pools.is_empty() {
             return Ok(());
         }
+        if self.view.extras {
+            return self.check_complete(slot, service, verdict);
+        }
         let expected = self.expected(slot, service)?;
         if expected.is_empty() && *verdict == Verdict::satisfied() {
             return Ok(());
@@ -434,6 +441,20 @@ impl<'a> Moment<'a> {
             "wrong word",
             format!("has {:?}, its condition says {verdict:?}, expected {expected:?}", self.after[&slot]),
         )
+    }
+
+    /// Whether the condition says satisfied exactly of those who have what they want.
+    fn check_complete(&self, slot: usize, service: &Service, verdict: &Verdict) -> Result<(), Fault> {
+        let (request, after) = (oracle::request(service), &self.after[&slot]);
+        let families = oracle::families(&self.view.settings, service);
+        let complete = match request.addresses.is_empty() && !request.garbage {
+            true => families.iter().all(|family| after.iter().any(|ip| Family::of(*ip) == *family)),
+            false => !request.garbage && request.addresses.iter().all(|ip| after.contains(ip)),
+        };
+        match complete == verdict.satisfied || verdict.reason.as_ref() == Reason::InvalidRequest.as_str() {
+            true => Ok(()),
+            false => fault("wrong word", format!("has {after:?}, its condition says {verdict:?}")),
+        }
     }
 
     /// Reasons that the condition may give; none if all is there.

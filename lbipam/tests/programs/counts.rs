@@ -43,7 +43,11 @@ fn conditions(pool: &Pool) -> &[Condition] {
 /// All pools, when everything is written.
 pub(crate) fn check(server: &Server) -> Result<(), Fault> {
     let losers = oracle::conflicting(server.pools.values().map(|pool| &**pool));
-    let held: BTreeSet<IpAddr> = server.services.values().flat_map(|service| addresses(service)).collect();
+    let mut held: BTreeSet<IpAddr> =
+        server.services.values().flat_map(|service| addresses(service)).collect();
+    // What is reserved nobody else can have, so it is in use.
+    let reserved = server.reservations.values().flat_map(|reservation| &reservation.spec.addresses);
+    held.extend(reserved.filter_map(|address| oracle::parse(address)));
     for pool in server.pools.values() {
         let name = oracle::name(pool);
         let said = |kind: &str| conditions(pool).iter().find(|condition| condition.type_ == kind);

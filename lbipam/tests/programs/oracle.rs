@@ -4,9 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use lbipam::service::{FamilyPolicy, TrafficPolicy};
 use lbipam::{DefaultIpam, Family, Service, Settings};
+use rutter_crds::LoadBalancerIPReservation;
 use rutter_crds::label_selector::{LabelSelector, SelectorOperator};
 use rutter_crds::{AllowFirstLastIPs, CiliumLoadBalancerIPPoolIPBlock};
 
@@ -260,6 +262,26 @@ pub(crate) fn may_share(one: &Service, other: &Service) -> bool {
     let same_pods = one.traffic_policy == TrafficPolicy::Cluster
         || (!one.selector.is_empty() && one.selector == other.selector);
     same_key && near && !clash && one.traffic_policy == other.traffic_policy && same_pods
+}
+
+/// For whom else an address is kept, if it is and not for this Service as well. Those that come and go with a Service aside.
+pub(crate) fn reserved_for_another<'a>(
+    reservations: &'a [Arc<LoadBalancerIPReservation>],
+    service: &Service,
+    ip: IpAddr,
+) -> Option<&'a str> {
+    let of = |reservation: &&'a Arc<LoadBalancerIPReservation>| {
+        reservation.spec.addresses.iter().any(|address| parse(address) == Some(ip))
+    };
+    let its = |reservation: &Arc<LoadBalancerIPReservation>| {
+        let kept_for = &reservation.spec.service_ref;
+        kept_for.namespace == *service.key.namespace && kept_for.name == *service.key.name
+    };
+    let lasting = |reservation: &&'a Arc<LoadBalancerIPReservation>| reservation.spec.grace_period.is_none();
+    let all: Vec<_> = reservations.iter().filter(of).collect();
+    let mine = all.iter().any(|reservation| its(reservation));
+    let other = all.iter().copied().find(lasting).filter(|_| !mine)?;
+    Some(&other.spec.service_ref.name)
 }
 
 /// Who was there first.

@@ -4,9 +4,9 @@
 
 use crate::dice::Dice;
 use crate::step::{
-    AUTO_ASSIGN, BAD_BLOCKS, BLOCKS, CLASSES, CROSS, FAMILIES, Fate, INHERITED, KEYS, LABELS, POOL_NAMES,
-    POOLS, PORTS, PRIORITIES, PoolEdit, PoolSpec, REQUESTS, SELECTORS, SERVICES, ServiceEdit, ServiceSpec,
-    Step,
+    AUTO_ASSIGN, BAD_BLOCKS, BLOCKS, CLASSES, CROSS, FAMILIES, Fate, INHERITED, KEEP, KEYS, LABELS,
+    POOL_NAMES, POOLS, PORTS, PRIORITIES, PoolEdit, PoolSpec, QUOTAS, REQUESTS, SELECTORS, SERVICES,
+    ServiceEdit, ServiceSpec, Step,
 };
 
 /// The program of a seed.
@@ -14,6 +14,7 @@ pub(crate) fn program(dice: &mut Dice) -> Vec<Step> {
     let mut steps = Vec::new();
     // Some worlds are simple, so that much is shared and little is refused.
     let simple = dice.chance(30);
+    let extras = dice.chance(20);
     for _ in 0..1 + dice.below(3) {
         steps.push(Step::Pools(vec![put(dice, simple)]));
     }
@@ -30,9 +31,20 @@ pub(crate) fn program(dice: &mut Dice) -> Vec<Step> {
     steps.push(Step::Lead(0));
     let count = 10 + dice.below(50);
     for _ in 0..count {
-        steps.push(step(dice, simple));
+        let step = if extras && dice.chance(20) { extra(dice) } else { step(dice, simple) };
+        steps.push(step);
     }
     steps
+}
+
+/// What only rutter has.
+fn extra(dice: &mut Dice) -> Step {
+    match dice.below(7) {
+        0 | 1 => Step::Reserve(dice.below(SERVICES), dice.below(INHERITED.len())),
+        2 => Step::Unreserve(dice.below(SERVICES)),
+        3 | 4 => Step::Pools(vec![PoolEdit::Quota(dice.below(POOLS), maybe(dice, 70, QUOTAS.len()))]),
+        _ => Step::Service(dice.below(SERVICES), ServiceEdit::Keep(maybe(dice, 70, KEEP.len()))),
+    }
 }
 
 fn step(dice: &mut Dice, simple: bool) -> Step {

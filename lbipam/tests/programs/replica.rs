@@ -7,6 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use lbipam::{Ipam, Plan, Service, Settings};
 
+use rutter_crds::LoadBalancerIPReservation;
+
 use crate::oracle;
 use crate::server::{Author, Pool, Server};
 use crate::step::SERVICES;
@@ -27,6 +29,9 @@ pub(crate) struct View {
     pub(crate) lost: BTreeMap<(Box<str>, IpAddr), Timestamp>,
     /// It remembers nothing: this is the first plan of its maker.
     pub(crate) fresh: bool,
+    pub(crate) reservations: Vec<Arc<LoadBalancerIPReservation>>,
+    /// Whether quotas and reservations may keep addresses from some. Who gets which is not looked at then, only that it may.
+    pub(crate) extras: bool,
     /// What the last plan gave to whom, by uid.
     pub(crate) given: BTreeMap<Box<str>, Vec<IpAddr>>,
 }
@@ -42,6 +47,8 @@ impl View {
             had: BTreeSet::new(),
             lost: BTreeMap::new(),
             fresh: true,
+            reservations: Vec::new(),
+            extras: false,
             given: BTreeMap::new(),
         }
     }
@@ -98,6 +105,7 @@ pub(crate) struct Replica {
     pub(crate) view: View,
     seen: [usize; SERVICES],
     seen_pools: usize,
+    seen_reservations: usize,
     /// It has writes under way and does nothing until they are answered.
     pub(crate) frozen: bool,
 }
@@ -111,6 +119,7 @@ impl Replica {
             view: View::new(settings.clone()),
             seen: [0; SERVICES],
             seen_pools: 0,
+            seen_reservations: 0,
             frozen: false,
         }
     }
@@ -134,7 +143,7 @@ impl Replica {
         self.seen[slot] += count;
     }
 
-    /// The watch on pools brings one set, or the newest.
+    /// The watches on pools and on reservations bring one set, or the newest.
     pub(crate) fn hear_pools(&mut self, server: &Server, all: bool) {
         let news = server.news_of_pools(self.seen_pools);
         let count = if all { news.len() } else { news.len().min(1) };
@@ -143,6 +152,13 @@ impl Replica {
             self.view.see_pools(pools, server.now);
         }
         self.seen_pools += count;
+        let news = server.news_of_reservations(self.seen_reservations);
+        let count = if all { news.len() } else { news.len().min(1) };
+        if let Some(reservations) = count.checked_sub(1).map(|last| &news[last]) {
+            self.ipam.handle_reservations(reservations.clone());
+            self.view.reservations.clone_from(reservations);
+        }
+        self.seen_reservations += count;
     }
 
     /// Hears everything there is, in this order of Services, pools among them at `pools_at`.

@@ -8,19 +8,21 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use lbipam::plan::ReservationChange;
 use lbipam::service::{FamilyPolicy, Ingress, Port, PortStatus, TrafficPolicy, Words};
 use lbipam::{ConditionChange, Family, PoolChange, Service, ServiceChange, ServiceKey};
 use rutter_crds::label_selector::{
     LabelSelector, LabelSelectorRequirement, MatchLabelsValue, SelectorOperator,
 };
+use rutter_crds::load_balancer_ip_reservation::{LoadBalancerIPReservationSpec, ReservedFor};
 use rutter_crds::{
     AllowFirstLastIPs, CiliumLoadBalancerIPPool, CiliumLoadBalancerIPPoolIPBlock,
-    CiliumLoadBalancerIPPoolSpec,
+    CiliumLoadBalancerIPPoolSpec, LoadBalancerIPReservation,
 };
 
 use crate::step::{
-    AUTO_ASSIGN, BLOCKS, CLASSES, CROSS, INHERITED, KEYS, LABELS, NAMES, NAMESPACES, POOL_NAMES, PORTS,
-    PRIORITIES, PoolEdit, PoolSpec, REQUESTS, ServiceEdit, ServiceSpec,
+    AUTO_ASSIGN, BLOCKS, CLASSES, CROSS, INHERITED, KEEP, KEYS, LABELS, NAMES, NAMESPACES, POOL_NAMES, PORTS,
+    PRIORITIES, PoolEdit, PoolSpec, QUOTAS, REQUESTS, ServiceEdit, ServiceSpec,
 };
 
 pub(crate) type Pool = CiliumLoadBalancerIPPool;
@@ -43,6 +45,8 @@ pub(crate) struct Server {
     log: BTreeMap<usize, Vec<Option<Arc<Service>>>>,
     pub(crate) pools: BTreeMap<usize, Arc<Pool>>,
     pool_log: Vec<Vec<Arc<Pool>>>,
+    pub(crate) reservations: BTreeMap<String, Arc<LoadBalancerIPReservation>>,
+    reservation_log: Vec<Vec<Arc<LoadBalancerIPReservation>>>,
     /// Who wrote an address into a status, and whether it landed when its author led no more. By uid.
     pub(crate) written: BTreeMap<(Box<str>, IpAddr), (Author, bool)>,
     /// Writes of ours to an object since the last settling, by uid.
@@ -58,6 +62,8 @@ impl Server {
             log: BTreeMap::new(),
             pools: BTreeMap::new(),
             pool_log: vec![Vec::new()],
+            reservations: BTreeMap::new(),
+            reservation_log: vec![Vec::new()],
             written: BTreeMap::new(),
             writes: BTreeMap::new(),
         }
@@ -93,6 +99,64 @@ impl Server {
     /// Sets of pools that a watch which has seen `seen` of them has not.
     pub(crate) fn news_of_pools(&self, seen: usize) -> &[Vec<Arc<Pool>>] {
         self.pool_log.get(seen..).unwrap_or_default()
+    }
+
+    /// Sets of reservations that a watch which has seen `seen` of them has not.
+    pub(crate) fn news_of_reservations(&self, seen: usize) -> &[Vec<Arc<LoadBalancerIPReservation>>] {
+        self.reservation_log.get(seen..).unwrap_or_default()
+    }
+
+    pub(crate) fn reserve(&mut self, slot: usize, address: &str) {
+        let name = format!("reserved-{slot}");
+        let service_ref = ReservedFor {
+            namespace: NAMESPACES[slot / NAMES.len()].into(),
+            name: NAMES[slot % NAMES.len()].into(),
+        };
+        let addresses = vec![address.to_owned()];
+        let spec = LoadBalancerIPReservationSpec { addresses, grace_period: None, service_ref };
+        let mut object = LoadBalancerIPReservation::new(&name, spec);
+        object.metadata.uid = Some(format!("reservation-{}", self.next_version()));
+        self.store_reservation(name, Some(object));
+    }
+
+    pub(crate) fn unreserve(&mut self, slot: usize) {
+        self.store_reservation(format!("reserved-{slot}"), None);
+    }
+
+    fn store_reservation(&mut self, name: String, object: Option<LoadBalancerIPReservation>) {
+        match object {
+            None => drop(self.reservations.remove(&name)),
+            Some(mut object) => {
+                object.metadata.resource_version = Some(self.next_version().into());
+                self.reservations.insert(name, Arc::new(object));
+            }
+        }
+        self.reservation_log.push(self.reservations.values().cloned().collect());
+    }
+
+    /// Writes what a plan says about a reservation.
+    pub(crate) fn write_reservation(&mut self, change: &ReservationChange) -> Result<(), Refused> {
+        let (name, based_on) = match change {
+            ReservationChange::Create { name, .. } => (name.to_string(), None),
+            ReservationChange::Spec { object, .. }
+            | ReservationChange::Status { object, .. }
+            | ReservationChange::Delete { object } => {
+                (object.metadata.name.clone().unwrap_or_default(), Some(object))
+            }
+        };
+        let current = self.reservations.get(&name);
+        let version = |object: &Arc<LoadBalancerIPReservation>| object.metadata.resource_version.clone();
+        if current.map(version) != based_on.map(version) {
+            return Err(Refused::Conflict);
+        }
+        let object = change.applied().map(|object| {
+            let mut object = LoadBalancerIPReservation::clone(&object);
+            object.metadata.uid.get_or_insert_with(|| format!("{name}-{}", self.version));
+            object
+        });
+        *self.writes.entry(name.clone().into()).or_default() += 1;
+        self.store_reservation(name, object);
+        Ok(())
     }
 
     /// Writes what a plan says about a Service.
@@ -177,6 +241,14 @@ impl Server {
                 self.pools.remove(pool);
             }
             PoolEdit::Disable(pool, disabled) => self.change_pool(*pool, |spec| spec.disabled = *disabled),
+            PoolEdit::Quota(pool, quota) => {
+                let Some(old) = self.pools.get(pool) else { return };
+                let mut changed = Pool::clone(old);
+                let words = changed.metadata.annotations.get_or_insert_default();
+                words.remove("rutter.dev/quota");
+                words.extend(quota.map(|at| ("rutter.dev/quota".to_owned(), QUOTAS[at].to_owned())));
+                self.store_pool(*pool, changed);
+            }
             PoolEdit::Edges(pool, edges) => {
                 self.change_pool(*pool, |spec| spec.allow_first_last_ips = edges.map(edges_of));
             }
@@ -354,6 +426,10 @@ fn change_service(service: &mut Service, edit: &ServiceEdit) {
         }
         ServiceEdit::FromPool(pools) => {
             service.annotations = words(&service.annotations, "rutter.dev/pool", text(POOL_NAMES, pools));
+        }
+        ServiceEdit::Keep(grace) => {
+            service.annotations =
+                words(&service.annotations, "rutter.dev/reservation-grace", text(KEEP, grace));
         }
         // The server empties the list, and leaves the condition.
         ServiceEdit::Away => {

@@ -12,6 +12,10 @@ pub(crate) enum Step {
     Pools(Vec<PoolEdit>),
     /// An edit of a Service.
     Service(usize, ServiceEdit),
+    /// An address is reserved for a Service (positions in [`NAMES`] and [`INHERITED`]).
+    Reserve(usize, usize),
+    /// That of a Service no more.
+    Unreserve(usize),
     /// Seconds pass.
     Pass(i64),
     /// A replica's watches bring something.
@@ -50,6 +54,8 @@ pub(crate) enum PoolEdit {
     },
     Delete(usize),
     Disable(usize, bool),
+    /// `rutter.dev/quota`, a position in [`QUOTAS`].
+    Quota(usize, Option<usize>),
     Edges(usize, Option<bool>),
     Select(usize, usize),
     Blocks(usize, Vec<usize>),
@@ -105,6 +111,8 @@ pub(crate) enum ServiceEdit {
     Selector(Option<usize>),
     /// `rutter.dev/pool`, a position in [`POOL_NAMES`].
     FromPool(Option<usize>),
+    /// `rutter.dev/reservation-grace`, a position in [`KEEP`].
+    Keep(Option<usize>),
     /// No LoadBalancer any more.
     Away,
     /// A LoadBalancer again, with a class of [`CLASSES`].
@@ -195,6 +203,8 @@ pub(crate) const REQUESTS: &[&str] = &[
 pub(crate) const PRIORITIES: &[&str] = &["-1", "0", "7", "first"];
 pub(crate) const AUTO_ASSIGN: &[&str] = &["false", "true", "maybe"];
 pub(crate) const POOL_NAMES: &[&str] = &["p0", "p1, p2", "p9"];
+pub(crate) const QUOTAS: &[&str] = &["*=1", "red=1, *=2", "blue=0", "*=many"];
+pub(crate) const KEEP: &[&str] = &["20s", "1h", "soon"];
 pub(crate) const KEYS: &[&str] = &["k", "l", ""];
 pub(crate) const CROSS: &[&str] = &["*", "red", "blue, red", "green,blue", ""];
 pub(crate) const PORTS: &[&[(u16, &str)]] = &[
@@ -216,6 +226,17 @@ pub(crate) const POOLS: usize = 5;
 /// Addresses that somebody else may have given before.
 pub(crate) const INHERITED: &[&str] =
     &["10.0.0.1", "10.0.0.0", "10.0.0.5", "10.0.0.22", "fd00::2", "fd00:1::", "192.0.2.9", "10.0.0.3"];
+
+impl Step {
+    /// Whether it is about what only rutter has: quotas and reservations, which keep addresses from some.
+    pub(crate) fn is_extra(&self) -> bool {
+        match self {
+            Self::Reserve(..) | Self::Service(_, ServiceEdit::Keep(_)) => true,
+            Self::Pools(edits) => edits.iter().any(|edit| matches!(edit, PoolEdit::Quota(..))),
+            _ => false,
+        }
+    }
+}
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use lbipam::plan::ReservationChange;
 use lbipam::{Plan, PoolChange, ServiceChange, Settings};
 
 use crate::check::{Fault, Moment, fault};
@@ -15,7 +16,7 @@ use crate::dice::Dice;
 use crate::oracle::{self, addresses, may_share};
 use crate::replica::Replica;
 use crate::server::Server;
-use crate::step::{Fate, SERVICES, Step, name};
+use crate::step::{Fate, INHERITED, SERVICES, Step, name};
 
 /// Rounds of a leader without trouble until all is written. Who waits for an address that somebody else loses needs two;
 /// what a pool says of it one more.
@@ -30,6 +31,7 @@ pub(crate) struct World {
     leader: Option<usize>,
     /// By whom, to whom, what.
     under_way: Vec<(usize, Write)>,
+    extras: bool,
     authors: u32,
     dice: Dice,
     pub(crate) trace: String,
@@ -38,6 +40,7 @@ pub(crate) struct World {
 enum Write {
     Service(usize, ServiceChange),
     Pool(PoolChange),
+    Reservation(ReservationChange),
 }
 
 impl World {
@@ -45,11 +48,22 @@ impl World {
         let replicas = [Replica::new(1, &settings), Replica::new(2, &settings)];
         let (server, dice) = (Server::new(), Dice::new(seed));
         let trace = String::new();
-        Self { settings, server, replicas, leader: None, under_way: Vec::new(), authors: 2, dice, trace }
+        Self {
+            settings,
+            server,
+            replicas,
+            leader: None,
+            under_way: Vec::new(),
+            extras: false,
+            authors: 2,
+            dice,
+            trace,
+        }
     }
 
     /// Takes all steps, and settles.
     pub(crate) fn run(&mut self, steps: &[Step]) -> Result<(), Fault> {
+        self.extras = steps.iter().any(Step::is_extra);
         for (at, step) in steps.iter().chain([&Step::Settle]).enumerate() {
             let _ = writeln!(self.trace, "{at:>3}. {step}");
             self.take(step)?;
@@ -61,6 +75,8 @@ impl World {
         match step {
             Step::Pools(edits) => self.server.edit_pools(edits),
             Step::Service(slot, edit) => self.server.edit_service(*slot, edit),
+            Step::Reserve(slot, address) => self.server.reserve(*slot, INHERITED[*address]),
+            Step::Unreserve(slot) => self.server.unreserve(*slot),
             Step::Pass(seconds) => self.server.pass(*seconds),
             Step::Deliver { to, pools, services, all } => self.deliver(*to, *pools, *services, *all),
             Step::Act(fates) => {
@@ -95,6 +111,7 @@ impl World {
     fn plan(&mut self, who: usize) -> Result<Plan, Fault> {
         let now = self.server.now;
         let replica = &mut self.replicas[who];
+        replica.view.extras = self.extras;
         let plan = replica.plan(now);
         for change in &plan.services {
             let ips = change
@@ -109,6 +126,9 @@ impl World {
             let says: Vec<_> = change.set.iter().map(|one| (&one.type_, &one.status, &one.message)).collect();
             let _ =
                 writeln!(self.trace, "       {who} plans pool {of}: {says:?}, without {:?}", change.remove);
+        }
+        for change in &plan.reservations {
+            let _ = writeln!(self.trace, "       {who} plans {change:?}");
         }
         Moment::new(&replica.view, &plan, now)?.check()?;
         counts::check_form(&plan, now)?;
@@ -132,7 +152,9 @@ impl World {
             let slot = known.into_iter().find(|(_, service)| service.key == change.service.key);
             Write::Service(slot.map_or(SERVICES, |(slot, _)| *slot), change)
         });
-        let mut writes: Vec<Write> = services.chain(plan.pools.into_iter().map(Write::Pool)).collect();
+        let reservations = plan.reservations.into_iter().map(Write::Reservation);
+        let mut writes: Vec<Write> =
+            services.chain(plan.pools.into_iter().map(Write::Pool)).chain(reservations).collect();
         let count = writes.len();
         // They go out at once, and arrive in any order.
         self.dice.shuffle(&mut writes);
@@ -157,6 +179,7 @@ impl World {
         let author = self.replicas[who].author;
         let outcome = match write {
             Write::Pool(change) => self.server.write_pool(change),
+            Write::Reservation(change) => self.server.write_reservation(change),
             Write::Service(slot, change) => {
                 let outcome = self.server.write_service(*slot, change, (author, late));
                 if outcome.is_ok() && !late {
@@ -168,6 +191,7 @@ impl World {
         let what = match write {
             Write::Pool(change) => oracle::name(&change.pool).to_owned(),
             Write::Service(slot, _) => name(*slot),
+            Write::Reservation(_) => "a reservation".to_owned(),
         };
         let _ = writeln!(self.trace, "       {who} writes {what}: {outcome:?}");
         Ok(())
