@@ -12,6 +12,7 @@ use crate::request::Wanted;
 use crate::roster::{Age, Entry, Held, Id, Say, Waits};
 use crate::service::{Family, Service};
 use crate::sharing;
+use crate::status::listed;
 use crate::waiting::{ClassId, ClassKey};
 
 impl Entry {
@@ -114,7 +115,7 @@ impl Ipam {
             None => None,
         };
         entry.say = match reason {
-            Some(reason) => Say::Refused(reason, messages.join("; ").into()),
+            Some(reason) => Say::Refused(reason, listed(messages).into()),
             None => Say::Satisfied,
         };
         waits

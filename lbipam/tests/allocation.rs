@@ -299,3 +299,20 @@ fn a_status_that_somebody_emptied_is_put_right() {
     assert_eq!(world.run().len(), 0, "nothing to write, the counts are the same too");
     assert_eq!(world.ips("one"), ["10.0.0.4"]);
 }
+
+#[test]
+fn a_thousand_mistakes_fit_into_a_condition() {
+    let mut world = World::new();
+    world.pool("p", &["10.0.0.0/24"]);
+    world.service("a", |service| ask(service, &"x,".repeat(10_000)));
+    world.run();
+    assert_eq!(world.reason("a"), "invalid_request");
+    let message = world.message("a");
+    assert!(message.len() < 32_768 && message.ends_with("more"), "{} {message}", message.len());
+    world.service("b", |service| {
+        ask(service, &(0..500).map(|n| format!("192.0.2.{},", n % 256)).collect::<String>())
+    });
+    world.run();
+    assert_eq!(world.reason("b"), "no_pool");
+    assert!(world.message("b").len() < 32_768);
+}
