@@ -65,6 +65,7 @@ async fn overview(Extracted(view): Extracted<View>) -> Response {
     Json(json!({
         "enabled": view.enabled,
         "leader": state.leads,
+        "certain": state.certain,
         "settings": settings(&view.settings),
         "recordedSince": state.history.since(),
         "counts": counts,

@@ -156,6 +156,7 @@ impl Controller {
         }
         let now = Timestamp::now();
         let mut state = self.state();
+        state.certain = true;
         let fresh = work.term.as_ref().and_then(|term| term.round.as_ref());
         let fresh = fresh.is_some_and(|round| self.reflection.is_of_round(round));
         // Asked before the snapshot is taken, so that what is known is in it.

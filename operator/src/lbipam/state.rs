@@ -33,6 +33,8 @@ pub(crate) struct State {
     /// Node IPAM's part, while nothing that it looks at differs.
     nodes: Option<NodePlan>,
     pub(super) history: History,
+    /// Whether everything that decisions need was read.
+    pub(super) certain: bool,
     /// Whether this process plans.
     pub(super) leads: bool,
     /// Requests that are unanswered.
@@ -48,6 +50,7 @@ impl State {
             seen: Snapshot::default(),
             nodes: None,
             history: History::default(),
+            certain: false,
             leads: false,
             writing: 0,
             failing: Vec::new(),
