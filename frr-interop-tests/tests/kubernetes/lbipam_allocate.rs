@@ -195,6 +195,56 @@ fn a_pool_that_is_renamed_keeps_its_addresses_and_one_that_is_gone_does_not() ->
     })
 }
 
+/// A Service that is deleted and created again finds its address where it was; after the time that it asked for, anybody may have it.
+#[test]
+fn an_address_is_kept_for_who_comes_back() -> Result<()> {
+    let (cluster, operator) = plane()?;
+    let mut api = cluster.connection()?;
+    namespace(cluster, "kept")?;
+    create(&mut api, &pool("kept", Some("kept"), &["172.16.6.0/31"]))?;
+    let mut web = service("kept", "web");
+    web["metadata"]["annotations"] = json!({"rutter.dev/reservation-grace": "6s"});
+    create(&mut api, &web)?;
+    await_addresses(cluster, &path(&web), &["172.16.6.0"])?;
+    let ours = || -> Result<Vec<Value>> {
+        let all = read(cluster, "/apis/rutter.dev/v1alpha1/loadbalanceripreservations")?;
+        Ok(all["items"].as_array().cloned().unwrap_or_default())
+    };
+    wait_for(PATIENCE, "a reservation", || {
+        let all = ours()?;
+        ensure!(all.iter().any(|object| object["spec"]["addresses"] == json!(["172.16.6.0"])), "{all:?}");
+        Ok(())
+    })?;
+    delete(&mut api, &path(&web))?;
+    wait_for(PATIENCE, "it to be noted that the Service is gone", || {
+        let all = ours()?;
+        ensure!(all.iter().any(|object| object["status"]["releasedAt"].is_string()), "{all:?}");
+        Ok(())
+    })?;
+    let other = service("kept", "other");
+    create(&mut api, &other)?;
+    await_addresses(cluster, &path(&other), &["172.16.6.1"])?;
+    create(&mut api, &web)?;
+    await_addresses(cluster, &path(&web), &["172.16.6.0"])?;
+    wait_for(PATIENCE, "it to be noted that the Service is back", || {
+        let all = ours()?;
+        ensure!(all.iter().all(|object| object["status"]["releasedAt"].is_null()), "{all:?}");
+        Ok(())
+    })?;
+    delete(&mut api, &path(&web))?;
+    let third = service("kept", "third");
+    create(&mut api, &third)?;
+    await_object(cluster, &path(&third), "to be refused", |service| verdict(service).starts_with("False/"))?;
+    await_addresses(cluster, &path(&third), &["172.16.6.0"])?;
+    wait_for(PATIENCE, "the reservation to go", || {
+        let all = ours()?;
+        ensure!(all.is_empty(), "{all:?}");
+        Ok(())
+    })?;
+    ensure!(operator.get("/v1/lbipam")?["failing"] == json!([]), "{:#}", operator.get("/v1/lbipam")?);
+    Ok(())
+}
+
 #[test]
 fn pools_in_conflict_and_with_bad_blocks_say_so() -> Result<()> {
     let (cluster, _) = plane()?;

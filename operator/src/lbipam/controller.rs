@@ -52,6 +52,7 @@ const REST: Duration = Duration::from_millis(100);
 const DRAIN: Duration = Duration::from_secs(3);
 
 const POOLS: &str = "CiliumLoadBalancerIPPool";
+const RESERVATIONS: &str = "LoadBalancerIPReservation";
 
 /// The controller of addresses.
 pub(crate) struct Controller {
@@ -222,6 +223,11 @@ impl Controller {
                 jobs.push_back(Job::PoolStatus(change, collection.clone()));
             }
         }
+        // Before the Services: an address is kept before it goes to another.
+        if let Some(collection) = self.reflection.collection(RESERVATIONS) {
+            let job = |change| Job::Reservation(Arc::new(change), collection.clone());
+            jobs.extend(plan.reservations.into_iter().map(job));
+        }
         jobs.extend(plan.services.into_iter().map(|change| Job::Service(Arc::new(change))));
         work.flights.keep_only(jobs.iter().map(Job::target));
         let next = work.flights.next(instant);
@@ -271,12 +277,12 @@ impl Controller {
         match result {
             Ok(()) => {
                 tracing::debug!(object = %target.describe(), change = what, ?took, "written");
-                work.flights.made(&target, number);
+                work.flights.made(&target, number, now);
                 self.counters.written(what, "made");
                 let events = match &job {
                     Job::Service(change) => causes::of_service(change),
                     Job::PoolStatus(change, _) => causes::of_pool(change),
-                    Job::PoolAnnotations(..) => Vec::new(),
+                    Job::PoolAnnotations(..) | Job::Reservation(..) => Vec::new(),
                 };
                 for event in events {
                     tracing::info!(object = %target.describe(), reason = ?event.reason, "{}", event.message);
@@ -336,6 +342,12 @@ fn version(snapshot: &Snapshot, target: &Target) -> Option<Box<str>> {
         Target::PoolStatus(name) | Target::PoolAnnotations(name) => {
             let pool = snapshot.lb_pools.get(&**name)?;
             Some(pool.metadata.resource_version.as_deref().unwrap_or_default().into())
+        }
+        // One that is not there has a version, too: the empty one, from which it can be created.
+        Target::Reservation(name) => {
+            let object = snapshot.lb_reservations.get(&**name);
+            let version = object.and_then(|object| object.metadata.resource_version.as_deref());
+            Some(version.unwrap_or_default().into())
         }
     }
 }

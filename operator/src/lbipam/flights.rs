@@ -40,6 +40,8 @@ pub(super) enum Target {
     PoolStatus(Arc<str>),
     /// The annotations of a pool.
     PoolAnnotations(Arc<str>),
+    /// A reservation.
+    Reservation(Arc<str>),
 }
 
 impl Target {
@@ -50,6 +52,7 @@ impl Target {
             Self::PoolStatus(name) | Self::PoolAnnotations(name) => {
                 format!("CiliumLoadBalancerIPPool {name}")
             }
+            Self::Reservation(name) => format!("LoadBalancerIPReservation {name}"),
         }
     }
 }
@@ -156,9 +159,11 @@ impl Flights {
     }
 
     /// The server made the change.
-    pub(super) fn made(&mut self, target: &Target, number: u64) {
+    pub(super) fn made(&mut self, target: &Target, number: u64, now: Instant) {
         if let Some(flight) = self.flights.get_mut(target).filter(|flight| flight.number == number) {
             flight.stage = Stage::Made;
+            // What was created and is gone again before it was seen shows no other version.
+            flight.doubtful = matches!(target, Target::Reservation(_)).then(|| now + LATE);
         }
         self.waits.remove(target);
     }
@@ -224,8 +229,13 @@ impl Flights {
             .flights
             .iter()
             .filter(|(target, flight)| {
-                flight.stage == Stage::Lost && flight.doubtful.is_none_or(|until| now >= until)
-                    || version(target).as_deref() != Some(&flight.based_on)
+                let late = flight.doubtful.is_some_and(|until| now >= until);
+                let over = match flight.stage {
+                    Stage::Sent => false,
+                    Stage::Made => late,
+                    Stage::Lost => late || flight.doubtful.is_none(),
+                };
+                over || version(target).as_deref() != Some(&flight.based_on)
             })
             .map(|(target, _)| target.clone())
             .collect();
@@ -266,7 +276,7 @@ impl Flights {
 
     /// When to look again though nothing happens: the nearest moment after `now`.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let lost = self.flights.values().filter(|flight| flight.stage == Stage::Lost);
+        let lost = self.flights.values().filter(|flight| flight.stage != Stage::Sent);
         let flights = lost.filter_map(|flight| flight.doubtful);
         let waits = self.waits.values().map(|wait| wait.until);
         flights.chain(waits).filter(|at| *at > now).min()

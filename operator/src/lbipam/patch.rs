@@ -6,8 +6,10 @@
 //! atomic list, and leave an empty condition behind where two own it.
 
 use jiff::Timestamp;
+use lbipam::plan::ReservationChange;
 use lbipam::plan::SATISFIED;
 use lbipam::{ConditionChange, PoolChange, ServiceChange};
+use rutter_crds::LoadBalancerIPReservation;
 use serde_json::{Value, json};
 
 /// The patch of a Service's `status`.
@@ -62,7 +64,37 @@ pub(super) fn pool_guard(change: &PoolChange) -> Value {
     )
 }
 
-pub(super) fn guard(uid: &str, version: &str) -> Value {
+/// What a reservation's write sends, but for its deletion: the whole object of a new one, else a patch.
+pub(super) fn reservation(change: &ReservationChange) -> Value {
+    let applied = change.applied();
+    match change {
+        ReservationChange::Create { .. } => json!(applied),
+        ReservationChange::Spec { object, spec } => {
+            let mut spec = json!(spec);
+            if spec.get("gracePeriod").is_none() {
+                spec["gracePeriod"] = Value::Null;
+            }
+            json!({"metadata": reservation_guard(object), "spec": spec})
+        }
+        ReservationChange::Status { object, .. } => {
+            let status = applied.and_then(|applied| applied.status.clone()).unwrap_or_default();
+            let released = status.released_at.map(|at| seconds(at.0));
+            let status = json!({"conditions": status.conditions, "releasedAt": released});
+            json!({"metadata": reservation_guard(object), "status": status})
+        }
+        ReservationChange::Delete { object } => json!({"metadata": reservation_guard(object)}),
+    }
+}
+
+fn reservation_guard(object: &LoadBalancerIPReservation) -> Value {
+    let metadata = &object.metadata;
+    guard(
+        metadata.uid.as_deref().unwrap_or_default(),
+        metadata.resource_version.as_deref().unwrap_or_default(),
+    )
+}
+
+fn guard(uid: &str, version: &str) -> Value {
     json!({"uid": uid, "resourceVersion": version})
 }
 
@@ -77,6 +109,8 @@ mod tests {
 
     use lbipam::service::Ingress;
     use lbipam::{Reason, Service, Verdict};
+    use rutter_crds::LoadBalancerIPReservationSpec;
+    use rutter_crds::load_balancer_ip_reservation::ReservedFor;
 
     use super::*;
 
@@ -115,6 +149,30 @@ mod tests {
         assert!(patch["status"].get("loadBalancer").is_none(), "what does not change is not named");
         change.condition = Some(ConditionChange::Set(Verdict::satisfied()));
         assert!(service_status(&change, now())["status"]["conditions"][0]["lastTransitionTime"].is_string());
+    }
+
+    #[test]
+    fn a_reservation_is_made_followed_and_marked() {
+        let spec = |grace: Option<&str>| LoadBalancerIPReservationSpec {
+            addresses: vec!["10.0.0.1".to_owned()],
+            grace_period: grace.map(str::to_owned),
+            service_ref: ReservedFor { name: "web".to_owned(), namespace: "shop".to_owned() },
+        };
+        let made = reservation(&ReservationChange::Create { name: "r".into(), spec: spec(Some("1h")) });
+        assert_eq!(
+            (&made["kind"], &made["metadata"]["name"]),
+            (&json!("LoadBalancerIPReservation"), &json!("r"))
+        );
+        assert_eq!(made["spec"]["serviceRef"]["name"], "web");
+        let mut object = LoadBalancerIPReservation::new("r", spec(Some("1h")));
+        (object.metadata.uid, object.metadata.resource_version) = (Some("u".into()), Some("5".into()));
+        let object = Arc::new(object);
+        let change = ReservationChange::Spec { object: Arc::clone(&object), spec: spec(None) };
+        let followed = reservation(&change);
+        assert_eq!(followed["spec"]["gracePeriod"], Value::Null, "a merge takes away what is null");
+        assert_eq!(followed["metadata"], json!({"uid": "u", "resourceVersion": "5"}));
+        let change = ReservationChange::Status { object, set: None, released_at: Some(Some(now())) };
+        assert_eq!(reservation(&change)["status"]["releasedAt"], "2026-11-21T10:00:00Z");
     }
 
     #[test]

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_sync::cluster::{Address, ApiError, Cluster, Guard};
+use k8s_sync::cluster::{Address, ApiError, Cluster, Guard, Preconditions};
 use kube_lease::{Leadership, Token};
+use lbipam::plan::ReservationChange;
 use lbipam::{PoolChange, ServiceChange};
+use rutter_crds::LoadBalancerIPReservation;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -30,6 +32,8 @@ pub(super) enum Job {
     PoolStatus(Arc<PoolChange>, Address),
     /// The annotations of a pool.
     PoolAnnotations(Arc<PoolChange>, Address),
+    /// A reservation.
+    Reservation(Arc<ReservationChange>, Address),
 }
 
 /// How a write ended.
@@ -57,13 +61,14 @@ impl Job {
             Self::Service(change) => Target::Service(Arc::clone(&change.service.key)),
             Self::PoolStatus(change, _) => Target::PoolStatus(name(change)),
             Self::PoolAnnotations(change, _) => Target::PoolAnnotations(name(change)),
+            Self::Reservation(change, _) => Target::Reservation(reserved(change)),
         }
     }
 
     /// The other part of the same object, which is written on its own.
     pub(super) fn other_part(&self) -> Option<Target> {
         match self {
-            Self::Service(_) => None,
+            Self::Service(_) | Self::Reservation(..) => None,
             Self::PoolStatus(change, _) => Some(Target::PoolAnnotations(name(change))),
             Self::PoolAnnotations(change, _) => Some(Target::PoolStatus(name(change))),
         }
@@ -75,6 +80,10 @@ impl Job {
             Self::Service(change) => &change.service.resource_version,
             Self::PoolStatus(change, _) | Self::PoolAnnotations(change, _) => {
                 change.pool.metadata.resource_version.as_deref().unwrap_or_default()
+            }
+            Self::Reservation(change, _) => {
+                let object = object(change);
+                object.and_then(|object| object.metadata.resource_version.as_deref()).unwrap_or_default()
             }
         }
     }
@@ -97,12 +106,30 @@ impl Job {
             Self::Service(_) => "service status",
             Self::PoolStatus(..) => "pool status",
             Self::PoolAnnotations(..) => "pool annotations",
+            Self::Reservation(..) => "reservation",
         }
     }
 }
 
 fn name(change: &PoolChange) -> Arc<str> {
     change.pool.metadata.name.as_deref().unwrap_or_default().into()
+}
+
+fn reserved(change: &ReservationChange) -> Arc<str> {
+    match change {
+        ReservationChange::Create { name, .. } => Arc::clone(name),
+        _ => object(change).and_then(|object| object.metadata.name.as_deref()).unwrap_or_default().into(),
+    }
+}
+
+/// The reservation that a change was computed from.
+fn object(change: &ReservationChange) -> Option<&LoadBalancerIPReservation> {
+    match change {
+        ReservationChange::Create { .. } => None,
+        ReservationChange::Spec { object, .. }
+        | ReservationChange::Status { object, .. }
+        | ReservationChange::Delete { object } => Some(object),
+    }
 }
 
 /// Writes, as long as the term lasts.
@@ -150,7 +177,28 @@ impl Writer {
                 self.fence()?;
                 cluster.merge_patch(&address, MANAGER, &json!({"metadata": metadata})).await?;
             }
+            Job::Reservation(change, reservations) => self.reserve(change, reservations).await?,
         }
+        Ok(())
+    }
+
+    async fn reserve(&self, change: &ReservationChange, reservations: &Address) -> Result<(), WriteError> {
+        let cluster = &self.cluster;
+        let (address, body) = (reservations.clone().name(&reserved(change)), patch::reservation(change));
+        self.fence()?;
+        match change {
+            // Only if the name is free: what came into being meanwhile is not written over.
+            ReservationChange::Create { .. } => cluster.create(reservations, MANAGER, &body).await?,
+            ReservationChange::Spec { .. } => cluster.merge_patch(&address, MANAGER, &body).await?,
+            ReservationChange::Status { .. } => {
+                cluster.merge_patch(&address.subresource("status"), MANAGER, &body).await?
+            }
+            ReservationChange::Delete { object } => {
+                let metadata = &object.metadata;
+                let (uid, resource_version) = (metadata.uid.clone(), metadata.resource_version.clone());
+                cluster.delete(&address, &Preconditions { uid, resource_version }).await?
+            }
+        };
         Ok(())
     }
 

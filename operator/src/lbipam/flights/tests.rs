@@ -27,7 +27,7 @@ fn one_write_per_object_until_the_watch_shows_it() {
     assert!(flights.is_due(&target, "5", now));
     let number = flights.begin(&target, "5", [].into());
     assert!(!flights.is_due(&target, "5", now) && flights.unanswered() == 1);
-    flights.made(&target, number);
+    flights.made(&target, number, now);
     flights.look(now, at("5"));
     assert!(!flights.is_due(&target, "5", now), "made, and not seen yet");
     flights.look(now, at("6"));
@@ -83,6 +83,18 @@ fn a_request_without_an_answer_is_made_again_and_both_count() {
     flights.begin(&b, "7", [y].into());
     flights.give_up_all(now);
     assert!(flights.is_due(&b, "7", now) && flights.is_carried(y, &a, |_| false));
+}
+
+#[test]
+fn what_is_created_is_not_created_again_before_it_was_seen() {
+    let (mut flights, now) = (Flights::default(), Instant::now());
+    let target = Target::Reservation("r".into());
+    let number = flights.begin(&target, "", [].into());
+    flights.made(&target, number, now);
+    flights.look(now, at(""));
+    assert!(!flights.is_due(&target, "", now));
+    flights.look(now + LATE, at(""));
+    assert!(flights.is_due(&target, "", now + LATE), "somebody took it away");
 }
 
 #[test]
