@@ -262,7 +262,7 @@ impl Ipam {
         service: &Service,
         family: Family,
     ) -> Result<(IpAddr, Arc<str>), Hopeless> {
-        let (mut hopes, mut by_namespace, mut quota) = (Vec::new(), false, None);
+        let (mut hopes, mut by_namespace, mut quota, mut unasked) = (Vec::new(), false, None, None);
         for (place, member) in self.pools.iter() {
             match self.offer(member, id, service, Want::Family(family)) {
                 Ok(offer) => return Ok((offer.address, Arc::clone(&member.pool.name))),
@@ -273,13 +273,22 @@ impl Ipam {
                 Err(Refusal::Quota { used, limit }) if quota.is_none() => {
                     quota = Some(quota_message(service, &member.pool, used, limit));
                 }
+                Err(Refusal::OnRequestOnly) => {
+                    unasked = Some("gives without being asked for (rutter.dev/auto-assign)")
+                }
+                Err(Refusal::OtherPoolsNamed) => unasked = Some("is one that it names (rutter.dev/pool)"),
                 Err(_) => {}
             }
         }
         let problem = if let Some(message) = quota {
             Problem { reason: Reason::QuotaExceeded, message }
         } else if hopes.is_empty() {
-            let message = format!("no enabled pool has {family} addresses and selects this Service");
+            let message = match unasked {
+                Some(what) => {
+                    format!("no enabled pool has {family} addresses, selects this Service, and {what}")
+                }
+                None => format!("no enabled pool has {family} addresses and selects this Service"),
+            };
             Problem { reason: Reason::NoPool, message }
         } else {
             let message = format!("all {family} addresses of the pools that select this Service are in use");

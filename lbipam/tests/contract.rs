@@ -195,6 +195,28 @@ fn pools_are_asked_by_priority_and_equal_ones_by_name() {
 }
 
 #[test]
+fn who_names_no_pool_gets_none_that_wants_to_be_named() {
+    let mut world = World::new();
+    world.pool_with(
+        "gold",
+        &["10.0.0.0/29"],
+        json!({"metadata": {"annotations": {"rutter.dev/auto-assign": "false"}}}),
+    );
+    for (name, pools) in [("one", None), ("two", Some("gold")), ("three", Some("silver"))] {
+        world.service(name, |service| {
+            if let Some(pools) = pools {
+                annotate(service, "rutter.dev/pool", pools);
+            }
+        });
+    }
+    world.service("asks", |service| ask(service, "10.0.0.5"));
+    world.run();
+    assert_eq!((world.ips("two"), world.ips("asks")), (vec!["10.0.0.0".into()], vec!["10.0.0.5".into()]));
+    assert!(world.message("one").ends_with("(rutter.dev/auto-assign)"), "{}", world.message("one"));
+    assert_eq!((world.reason("one"), world.reason("three")), ("no_pool".into(), "no_pool".into()));
+}
+
+#[test]
 fn sharing_across_namespaces_needs_both() {
     let mut world = World::new();
     world.pool("p", &["10.0.0.0/28"]);
