@@ -320,3 +320,47 @@ async fn what_links_lead_to_takes_effect_within_a_second_too() {
     let took = lab.until(&["10.5.0.0/24"]).await;
     assert!(took < WITHIN, "a ConfigMap's update took {took:?}");
 }
+
+const POOL: &str = "apiVersion: cilium.io/v2
+kind: CiliumLoadBalancerIPPool
+metadata: {name: pool}
+spec: {blocks: [{cidr: 172.16.1.0/24}], allowFirstLastIPs: 'No'}
+---
+apiVersion: cilium.io/v2
+kind: CiliumBGPAdvertisement
+metadata: {name: a}
+spec: {advertisements: [{advertisementType: Service, service: {addresses: [LoadBalancerIP]}, selector: {}}]}
+";
+
+fn service(name: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{type: LoadBalancer, ports: [{{port: 80}}]}}\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_get_addresses_of_the_pool_that_lies_there_and_keep_them() {
+    let mut lab = Lab::new();
+    let bgp = BGP.split("---\n").take(2).collect::<Vec<_>>().join("---\n");
+    fs::write(lab.manifest("bgp.yaml"), format!("{bgp}---\n{}---\n{POOL}", node("10.1.0.0/24"))).unwrap();
+    fs::write(lab.manifest("z.yaml"), service("z")).unwrap();
+    lab.until(&["172.16.1.1/32"]).await;
+    fs::write(lab.manifest("a.yaml"), service("a")).unwrap();
+    let took = lab.until(&["172.16.1.1/32", "172.16.1.2/32"]).await;
+    assert!(took < WITHIN, "a new Service took {took:?}");
+    let status = lab.status().await;
+    assert_eq!(status["manifests"]["pools"][0]["ipv4"]["available"], "252", "{status:#}");
+
+    // A new process: by name alone `a` would come first.
+    lab.agent.kill().unwrap();
+    lab.agent.wait().unwrap();
+    fs::remove_file(lab.manifest("z.yaml")).unwrap();
+    *lab.held.lock().unwrap() = None;
+    lab.agent = start_agent(lab.folder.path());
+    lab.until(&["172.16.1.2/32"]).await;
+    fs::write(lab.manifest("z.yaml"), service("z")).unwrap();
+    lab.until(&["172.16.1.1/32", "172.16.1.2/32"]).await;
+    let agent = Client::new(lab.folder.path().join("agent.sock"));
+    let answer: Value = agent.get_json("/v1/explain/service/default/a?bgpd=false").await.unwrap();
+    assert!(answer.to_string().contains("172.16.1.2"), "{answer:#}");
+}

@@ -84,6 +84,36 @@ fn refusals_read_as_ciliums() -> Result<()> {
     Ok(())
 }
 
+/// The one kind that is no Cilium's: served, checked, and printed in columns that a person wants.
+#[test]
+fn reservations_are_served() -> Result<()> {
+    let cluster = cluster::shared()?;
+    let reservation = |spec: Value| {
+        json!({"apiVersion": "rutter.dev/v1alpha1", "kind": "LoadBalancerIPReservation",
+               "metadata": {"name": "crds-kept"}, "spec": spec})
+    };
+    let path = "/apis/rutter.dev/v1alpha1/loadbalanceripreservations";
+    let service = json!({"namespace": "crds-nobody", "name": "web"});
+    for (spec, words) in [
+        (json!({"addresses": [], "serviceRef": service}), "should have at least 1 items"),
+        (json!({"addresses": ["10.0.0.1", "10.0.0.1"], "serviceRef": service}), "Duplicate value"),
+        (
+            json!({"addresses": ["10.0.0.1"], "serviceRef": {"namespace": "x"}}),
+            "spec.serviceRef.name: Required value",
+        ),
+    ] {
+        let reply = cluster.request("POST", path, Some(&reservation(spec).to_string()))?;
+        ensure!(reply.status == 422 && reply.body.contains(words), "wanted `{words}`, got {reply:?}");
+    }
+    let spec = json!({"addresses": ["192.0.2.200"], "serviceRef": service, "gracePeriod": "1h"});
+    let reply = cluster.request("POST", path, Some(&reservation(spec).to_string()))?;
+    ensure!(reply.status == 201, "{reply:?}");
+    let printed = cluster.kubectl(&["get", "lbres", "crds-kept", "--no-headers"])?;
+    let words: Vec<&str> = printed.split_whitespace().collect();
+    ensure!(words.starts_with(&["crds-kept", "crds-nobody", "web", "[\"192.0.2.200\"]"]), "{printed}");
+    cluster.delete("loadbalanceripreservation", "crds-kept")
+}
+
 fn written(cluster: &ControlPlane, spec: &str) -> Result<String> {
     let path = cluster.host().folder().join(format!("refused-{}.yaml", spec.len()));
     std::fs::write(&path, format!("apiVersion: cilium.io/v2\nmetadata: {{name: refused}}\n{spec}\n"))?;
