@@ -10,6 +10,7 @@ use serde::Serialize;
 use smallvec::SmallVec;
 use thiserror::Error;
 
+use crate::selector::shortened;
 use crate::service::{Family, FamilyPolicy, Service, Words};
 use crate::settings::{DefaultIpam, Settings};
 
@@ -243,15 +244,6 @@ pub(crate) fn parse(text: &str) -> Result<IpAddr, Mistake> {
 
 fn mapped(address: Ipv6Addr) -> Option<IpAddr> {
     address.to_ipv4_mapped().map(IpAddr::V4)
-}
-
-/// No longer than a person reads.
-pub(crate) fn shortened(text: &str) -> Box<str> {
-    const LONGEST: usize = 64;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()).into(),
-        None => text.into(),
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::duration;
 use crate::request::{self, InvalidItem, Mistake, Source};
+use crate::selector::shortened;
 use crate::service::{Service, ServiceKey};
 use crate::settings::Settings;
 
@@ -74,7 +75,7 @@ impl Reservation {
         }
         let grace = grace_period.as_deref().and_then(duration::parse);
         if let (Some(text), None) = (grace_period, grace) {
-            let text = request::shortened(text);
+            let text = shortened(text);
             bad.push(format!("spec.gracePeriod: {text:?} is no duration: write one like 30m or 1h30m; until then it is for ever"));
         }
         let label = object.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY));
@@ -138,7 +139,7 @@ pub(crate) fn grace_of(
 ) -> Result<Option<SignedDuration>, InvalidItem> {
     let Some(text) = service.annotations.get(RESERVATION_GRACE) else { return Ok(None) };
     let Some(grace) = duration::parse(text) else {
-        let text = request::shortened(text);
+        let text = shortened(text);
         let why = Mistake::NoDuration(text.clone());
         return Err(InvalidItem { at: Source::Annotation(RESERVATION_GRACE), text, why });
     };
