@@ -78,12 +78,14 @@ async fn operate(args: &RunArgs) -> anyhow::Result<()> {
         counters: metrics.lbipam.clone(),
         state: Arc::clone(&view.state),
     };
-    let addresses = tokio::spawn(addresses.run(stopping));
+    let mut addresses = tokio::spawn(addresses.run(stopping));
     let sources = Sources { identity, cluster, reflection, leadership, passed, addresses: view };
     let api = Api { sources, metrics, started: Instant::now() };
     tokio::select! {
         served = serve(listener, api) => served.context("the API failed")?,
         () = controller.run() => {}
+        // It ends when it is told to, below; a process that gives no addresses any more is better started anew.
+        ended = &mut addresses => ended.context("the controller of addresses failed")?,
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
