@@ -10,16 +10,19 @@
 //! Writing never holds up planning: each write is a task, and what happens meanwhile is planned in at once. A plan is always whole
 //! (level-triggered), so a queue that was not worked off is simply replaced by the next one.
 //!
-//! **Two operators never give one address to two Services.** Within a term the allocator knows every address that stands in a status
-//! and every one that it planned, and [`Flights`] holds back an address while a request that carries it can still land. Between
-//! terms: (1) A leader sends nothing after its deadline (`Writer`, down to the socket); the successor's term begins some seconds later (lease
-//! duration less renew deadline) or after the leader gave the lease back, which it does when its last write is answered. (2) The
-//! successor then reads Services and pools *from the beginning*, in requests made after its term began (`Reflection::refresh`):
-//! whatever its predecessor got acknowledged is in what it reads, however far its watch had lagged. (3) What was delayed so long
-//! that it arrives after that reading (a stuck proxy, a server that hung) names the version of the
-//! Service it was computed from. The successor decides anew about each Service that waits, and its own write makes the late
-//! one fail. Only a late write for a Service that the successor leaves as it is could land; then both are in statuses, the
-//! watch shows it at once, and the younger of the two moves.
+//! **Two operators never give one address to two Services.** Within a term the allocator knows every address that stands in a
+//! status and every one that it planned, and [`Flights`] holds back an address while a request that carries it can still land.
+//! Between terms:
+//!
+//! 1. A leader sends nothing after its deadline (`Writer`, down to the socket). The successor's term begins some seconds later
+//!    (lease duration less renew deadline), or after the leader gave the lease back, which it does when its last write is
+//!    answered.
+//! 2. The successor then reads Services and pools *from the beginning*, in requests made after its term began
+//!    (`Reflection::refresh`). Whatever its predecessor got acknowledged is in what it reads, however far its watch had lagged.
+//! 3. What was delayed so long that it arrives after that reading (a stuck proxy, a server that hung) names the version of the
+//!    Service it was computed from. The successor decides anew about each Service that waits, and its own write makes the late
+//!    one fail. Only a late write for a Service that the successor leaves as it is could land; then both are in statuses, the
+//!    watch shows it at once, and the younger of the two moves.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
