@@ -151,11 +151,8 @@ fn main() -> ExitCode {
             } else {
                 eprintln!("{error:#}");
             }
-            if error.is::<NotUnderstood>() || error.is::<NoSubject>() {
-                ExitCode::from(2)
-            } else {
-                ExitCode::FAILURE
-            }
+            let words = error.is::<NotUnderstood>() || error.is::<NoSubject>();
+            if words || error.is::<lbipam::Misunderstood>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -10,7 +10,7 @@ use lbipam::ServiceKey;
 use lbipam::explain::Explanation;
 
 use super::objects::{Objects, read_files};
-use super::{Source, text};
+use super::{Misunderstood, Source, text};
 use crate::{Cli, Format, indent, output};
 
 #[derive(Debug, clap::Args)]
@@ -60,19 +60,18 @@ pub(crate) async fn run(cli: &Cli, question: &Question) -> anyhow::Result<()> {
 }
 
 impl Question {
-    fn named(&self) -> anyhow::Result<Option<ServiceKey>> {
+    fn named(&self) -> Result<Option<ServiceKey>, Misunderstood> {
         let Some(text) = &self.service else { return Ok(None) };
         let namespace = self.service_namespace.as_deref();
         match (text.split_once('/'), namespace) {
             (None, namespace) => Ok(Some(ServiceKey::new(namespace.unwrap_or("default"), text.as_str()))),
-            (Some((first, name)), None) if !name.contains('/') => Ok(Some(ServiceKey::new(first, name))),
-            (Some((first, name)), Some(namespace)) if first == namespace && !name.contains('/') => {
-                Ok(Some(ServiceKey::new(first, name)))
+            (Some((_, name)), _) if name.is_empty() || name.contains('/') => {
+                Err(Misunderstood(format!("{text:?} is no Service; write NAME or NAMESPACE/NAME")))
             }
-            (Some((first, _)), Some(namespace)) => {
-                bail!("{text} names namespace {first} and -n names {namespace}; write one of them")
-            }
-            _ => bail!("{text:?} is no Service; write NAME or NAMESPACE/NAME"),
+            (Some((first, _)), Some(namespace)) if first != namespace => Err(Misunderstood(format!(
+                "{text} names namespace {first} and -n names {namespace}; write one of them"
+            ))),
+            (Some((first, name)), _) => Ok(Some(ServiceKey::new(first, name))),
         }
     }
 }

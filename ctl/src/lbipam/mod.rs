@@ -87,6 +87,18 @@ fn default_ipam(word: &str) -> Result<DefaultIpam, String> {
     }
 }
 
+/// Words that mean nothing here; the exit status says so.
+#[derive(Debug)]
+pub(crate) struct Misunderstood(String);
+
+impl std::fmt::Display for Misunderstood {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misunderstood {}
+
 pub(crate) async fn run(cli: &Cli, command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Explain(question) => explain::run(cli, question).await.map(|()| ExitCode::SUCCESS),

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use k8s_sync::snapshot::Snapshot;
 use lbipam::reservation::ReservationView;
 use lbipam::view::{Outlook, PoolView, Use};
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::objects::Objects;
 use super::operator::{Entry, History};
-use super::{Source, text};
+use super::{Misunderstood, Source, text};
 use crate::{Cli, Format, indent, output};
 
 #[derive(Debug, clap::Args)]
@@ -113,7 +113,7 @@ pub(crate) async fn run(cli: &Cli, question: &Question) -> anyhow::Result<()> {
 }
 
 impl Question {
-    fn understand(&self) -> anyhow::Result<What> {
+    fn understand(&self) -> Result<What, Misunderstood> {
         let word = self.what.as_str();
         if let Ok(address) = word.parse() {
             return Ok(What::One(address));
@@ -126,9 +126,9 @@ impl Question {
         ];
         match known.into_iter().find(|(name, _)| name.starts_with(word)) {
             Some((_, what)) => Ok(what),
-            None => bail!(
+            None => Err(Misunderstood(format!(
                 "{word:?} cannot be shown; write pools, addresses, services, reservations or an address such as 172.16.1.1"
-            ),
+            ))),
         }
     }
 }
