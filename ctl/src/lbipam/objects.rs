@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use k8s_sync::cluster::{Cluster, Parts, Scope};
-use k8s_sync::lbipam::{Allocation, Local, MEMORY_FILE, feed};
+use k8s_sync::lbipam::{Allocation, Local, MEMORY_FILE, cluster_ranges, feed};
 use k8s_sync::manifests::{Directory, read_text};
 use k8s_sync::object::Object;
 use k8s_sync::report::{Report, Severity};
@@ -93,6 +93,8 @@ impl Objects {
         let types = snapshot.services.values().map(|service| type_of(service)).collect();
         let (mut ipam, now) = (Ipam::new(settings), Timestamp::now());
         feed(&mut ipam, &Snapshot::default(), snapshot, now);
+        // Also while no pool asks for them: one that is only supposed may.
+        ipam.handle_cluster_ranges(cluster_ranges(snapshot));
         let reservations = snapshot.lb_reservations.values().cloned();
         let world = World::around(ipam, pools, services, reservations, now);
         Self { world, types, operator: None, place }
