@@ -3,7 +3,6 @@
 //! Conditions are printed under `status` of an object that holds nothing else: they are what a status update would carry,
 //! but for the transition time, which only exists once they are written.
 
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use k8s_sync::Options;
 use k8s_sync::conditions::ObjectConditions;
-use k8s_sync::lbipam::{Allocation, Local, MEMORY_FILE, Memory};
+use k8s_sync::lbipam::{Allocation, Local, Memory};
 use k8s_sync::manifests::Directory;
 use k8s_sync::object::Service;
 use k8s_sync::report::{Finding, Report, Severity};
@@ -43,7 +42,7 @@ pub(crate) fn plan(
     let mut directory = Directory::new(manifests);
     directory.refresh(Timestamp::now());
     let written = directory.snapshot();
-    let allocator = Local::look(&written, allocation, remembered(manifests)?, Timestamp::now());
+    let allocator = Local::look(&written, allocation, Memory::beside(manifests)?, Timestamp::now());
     let snapshot = allocator.snapshot();
     let plan = node_configs(&snapshot, &options);
     let mut report = directory.report().clone();
@@ -94,16 +93,6 @@ fn status_of(conditions: &ObjectConditions) -> Value {
         "metadata": {"name": conditions.object.name},
         "status": {"conditions": list},
     })
-}
-
-/// What an agent of this directory remembers of addresses that it gave.
-fn remembered(manifests: &Path) -> anyhow::Result<Memory> {
-    let path = manifests.join(MEMORY_FILE);
-    match std::fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text).with_context(|| format!("cannot read {}", path.display())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Memory::default()),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-    }
 }
 
 /// Statuses of Services that differ from those that are written.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use k8s_sync::cluster::{Cluster, Parts, Scope};
-use k8s_sync::lbipam::{Allocation, Local, MEMORY_FILE, cluster_ranges, feed};
+use k8s_sync::lbipam::{Allocation, Local, Memory, cluster_ranges, feed};
 use k8s_sync::manifests::{Directory, read_text};
 use k8s_sync::object::Object;
 use k8s_sync::report::{Report, Severity};
@@ -115,8 +115,10 @@ impl Objects {
 
 /// What a directory leads to: as an agent allocates that runs from it, with what such an agent remembers in it.
 pub(crate) fn allocated(directory: &Path, manifests: &Directory, settings: Settings) -> Local {
-    let memory = std::fs::read(directory.join(MEMORY_FILE)).ok();
-    let memory = memory.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let memory = Memory::beside(directory).unwrap_or_else(|error| {
+        eprintln!("({error})");
+        Memory::default()
+    });
     Local::look(&manifests.snapshot(), Allocation { lb_ipam: true, settings }, memory, Timestamp::now())
 }
 

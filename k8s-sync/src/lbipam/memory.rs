@@ -4,7 +4,10 @@
 //! them to stay.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use rutter_crds::{CiliumLoadBalancerIPPoolSpec, LoadBalancerIPReservation};
@@ -33,6 +36,14 @@ pub struct Memory {
     pub(super) reservations: BTreeMap<String, LoadBalancerIPReservation>,
 }
 
+/// The memory of addresses cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("what the agent remembers of addresses cannot be read: {}: {error}; repair the file or delete it", path.display())]
+pub struct MemoryUnreadable {
+    path: PathBuf,
+    error: String,
+}
+
 /// What is remembered of a Service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,6 +68,20 @@ pub(super) struct RememberedPool {
 }
 
 impl Memory {
+    /// What an agent of this directory remembers; nothing if none ever ran there.
+    ///
+    /// # Errors
+    /// The file is there, and cannot be read or understood.
+    pub fn beside(manifests: &Path) -> Result<Self, MemoryUnreadable> {
+        let path = manifests.join(MEMORY_FILE);
+        let read = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error.to_string()),
+        };
+        read.map_err(|error| MemoryUnreadable { path, error })
+    }
+
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -10,6 +10,6 @@ mod ranges;
 
 pub use feed::feed;
 pub use local::{Allocation, Caused, Local};
-pub use memory::{MEMORY_FILE, Memory};
+pub use memory::{MEMORY_FILE, Memory, MemoryUnreadable};
 pub use nodes::{node_plan, node_plan_may_differ};
 pub use ranges::{cluster_ranges, cluster_ranges_may_differ};
