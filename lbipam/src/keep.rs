@@ -84,7 +84,29 @@ impl Ipam {
                 Stay::No(why) => lost.push(Lost { held: claim, why }),
             }
         }
+        let unheld = standing.iter().filter(|address| !granted.iter().any(|held| held.address == **address));
+        let unheld: SmallVec<[IpAddr; 1]> = unheld.copied().collect();
         self.set_held(id, &claims.before, granted, lost);
+        for address in unheld {
+            self.unpromise(id, address);
+        }
+    }
+
+    /// As long as a status says an address, nobody else is promised it, whatever is decided of the one who has it.
+    fn unpromise(&mut self, id: Id, address: IpAddr) {
+        let Some(entry) = self.roster.get(id) else { return };
+        let is_promised = |other: &&Id| {
+            let seated = self.roster.get(**other).filter(|other| other.holds(address));
+            seated.is_some_and(|seated| {
+                let share = entry.ours && sharing::compatible(&entry.service, &seated.service).is_ok();
+                !seated.standing.contains(&address) && !share
+            })
+        };
+        let others = self.occupancy.at(address).iter().filter(|other| **other != id);
+        let yielding: SmallVec<[Id; 2]> = others.filter(is_promised).copied().collect();
+        for other in yielding {
+            self.expel(other, address);
+        }
     }
 
     /// Takes note of what a Service holds from now on.
@@ -95,7 +117,9 @@ impl Ipam {
             |held: &Seats| held.iter().map(|held| held.address).collect::<SmallVec<[IpAddr; 2]>>();
         let moved = news.unseats() || addresses(before) != addresses(&granted);
         entry.held = granted;
-        if dormant && !lost.is_empty() && entry.is_served() {
+        // Something goes that was ours to give, or that stands in the status.
+        let ours = |lost: &Lost| lost.held.pool.is_some() || entry.standing.contains(&lost.held.address);
+        if dormant && lost.iter().any(ours) && entry.is_served() {
             entry.say = Say::Refused(Reason::NoPool, "there is no pool".into());
         }
         let gone: SmallVec<[IpAddr; 2]> = lost.iter().map(|lost| lost.held.address).collect();
@@ -188,11 +212,11 @@ impl Ipam {
     /// was only promised the address when the status of this one says it has it; and whoever is younger, when this one is
     /// seen for the first time.
     fn sit_down(&mut self, id: Id, address: IpAddr, news: News) -> bool {
-        if self.pools.is_empty() {
-            return true;
-        }
         let Some(entry) = self.roster.get(id) else { return false };
         let confirmed = entry.standing.contains(&address);
+        if confirmed && self.pools.is_empty() {
+            return true;
+        }
         let mut yielding = Vec::new();
         for other in self.occupancy.at(address).iter().filter(|other| **other != id) {
             let Some(seated) = self.roster.get(*other) else { continue };

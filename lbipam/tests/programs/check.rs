@@ -216,10 +216,10 @@ impl<'a> Moment<'a> {
         // Since nothing kept it: the time of grace may begin then, whenever its pool went.
         let since = self.view.lost.get(&at);
         let young = since.is_some_and(|since| self.now < *since + self.view.settings.grace);
-        let at_least = if young { Stay::Open } else { Stay::No };
+        // Asleep, nobody decides anything but what follows from pools that went.
+        let at_least = if young || self.view.pools.is_empty() { Stay::Open } else { Stay::No };
         let Some(origins) = self.view.origins.get(&at) else {
-            // Asleep, nobody decides anything.
-            return if self.view.pools.is_empty() { Stay::Open } else { at_least };
+            return at_least;
         };
         let from = |pool: &Pool| pool.metadata.uid.as_ref().is_some_and(|uid| origins.contains(uid));
         let gone = || self.view.gone.iter().filter(|(pool, _)| from(pool));
@@ -228,9 +228,13 @@ impl<'a> Moment<'a> {
             .pools()
             .any(|pool| from(pool) || gone().any(|(gone, _)| oracle::name(gone) == oracle::name(pool)));
         let recent = gone().filter(|(_, until)| self.now < *until);
-        let sure = |pool: &Pool| !elsewhere && !alive && oracle::selects(pool, service) == Some(true);
+        let sure = |pool: &Pool| {
+            let had = oracle::covers(pool, ip) && oracle::selects(pool, service) == Some(true);
+            had && !elsewhere && !alive
+        };
         let stay = recent.map(|(pool, _)| if sure(pool) { Stay::Yes } else { Stay::Open }).max();
-        stay.unwrap_or(Stay::No).max(at_least)
+        let narrowed = alive && gone().next().is_none();
+        stay.unwrap_or(Stay::No).max(if narrowed { Stay::No } else { at_least })
     }
 
     /// Whether an address that a Service has may stay there.
@@ -291,14 +295,17 @@ impl<'a> Moment<'a> {
         // What was promised may be written already, and what was lost in a status alone is somebody's still: both stay as
         // long as what everybody sees.
         let had = self.view.had.contains(&(service.uid.clone(), ip)) || self.was_given(service, ip);
-        if had && self.stay_alone(service, ip) >= Stay::Open {
+        if had && (self.view.pools.is_empty() || self.stay_alone(service, ip) >= Stay::Open) {
             return Ok(());
         }
         if self.sources(slot, service, ip).next().is_none() {
             return fault("given from nowhere", format!("gets {ip}, which no pool has for it"));
         }
         if let Some(other) = oracle::reserved_for_another(&self.view.reservations, service, ip) {
-            return fault("given although reserved", format!("gets {ip}, which is kept for {other}"));
+            // Once that one has it, the rules of sharing decide.
+            if self.others_at(slot, ip).all(|there| *there.key.name != *other) {
+                return fault("given although reserved", format!("gets {ip}, which is kept for {other}"));
+            }
         }
         let request = oracle::request(service);
         if !request.addresses.is_empty() || request.garbage {

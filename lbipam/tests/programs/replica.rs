@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use lbipam::{Ipam, Plan, Service, Settings};
+use lbipam::{Ipam, Plan, Service, ServiceChange, Settings};
 
 use rutter_crds::LoadBalancerIPReservation;
 
@@ -64,7 +64,7 @@ impl View {
 
     /// Notes where each address comes from, as one does who plans.
     pub(crate) fn look(&mut self, now: Timestamp) {
-        if self.pools.is_empty() && self.gone.is_empty() {
+        if self.pools.is_empty() {
             // Asleep.
             return;
         }
@@ -79,18 +79,20 @@ impl View {
                 let may_select = |pool: &Pool| oracle::selects(pool, service) != Some(false);
                 let unreadable =
                     self.pools.iter().any(|pool| oracle::has_bad_block(pool) && may_select(pool));
-                let had = self.had.contains(&at);
-                let wanted = had && oracle::wants(&self.settings, service, ip);
-                if covering.is_empty() && !unreadable && wanted {
+                let wanted = self.had.contains(&at) && oracle::wants(&self.settings, service, ip);
+                let kept = unreadable || covering.iter().any(|pool| may_select(pool));
+                // In a pool that is not for it, one of unknown origin goes at once.
+                if wanted && !kept && (covering.is_empty() || self.origins.contains_key(&at)) {
                     self.lost.entry(at).or_insert(now);
                     continue;
                 }
-                if unreadable || !wanted {
+                if kept || !wanted {
                     self.lost.remove(&at);
                 }
-                let selecting = covering.iter().filter(|pool| oracle::selects(pool, service) == Some(true));
+                let selecting = covering.iter().filter(|pool| may_select(pool));
                 let uids: Vec<String> = selecting.filter_map(|pool| pool.metadata.uid.clone()).collect();
-                if !uids.is_empty() {
+                // Of what was never wanted nobody asked where it comes from.
+                if !uids.is_empty() && oracle::wants(&self.settings, service, ip) {
                     self.lost.remove(&at);
                     self.origins.insert(at, uids);
                 }
@@ -106,6 +108,8 @@ pub(crate) struct Replica {
     seen: [usize; SERVICES],
     seen_pools: usize,
     seen_reservations: usize,
+    /// What it wrote and did not see yet: from which version, and with which addresses.
+    flights: BTreeMap<usize, (Box<str>, Vec<IpAddr>)>,
     /// It has writes under way and does nothing until they are answered.
     pub(crate) frozen: bool,
 }
@@ -120,6 +124,7 @@ impl Replica {
             seen: [0; SERVICES],
             seen_pools: 0,
             seen_reservations: 0,
+            flights: BTreeMap::new(),
             frozen: false,
         }
     }
@@ -131,10 +136,14 @@ impl Replica {
         match count.checked_sub(1).map(|last| &news[last]) {
             None => {}
             Some(Some(service)) => {
+                if self.flights.get(&slot).is_some_and(|(version, _)| *version != service.resource_version) {
+                    self.flights.remove(&slot);
+                }
                 self.ipam.handle_service(Arc::clone(service));
                 self.view.services.insert(slot, Arc::clone(service));
             }
             Some(None) => {
+                self.flights.remove(&slot);
                 if let Some(old) = self.view.services.remove(&slot) {
                     self.ipam.handle_service_gone(&old.key);
                 }
@@ -177,12 +186,42 @@ impl Replica {
         self.ipam.plan(now)
     }
 
+    /// Whether a change may be written now: nothing of the object is unseen, and nobody's unseen write carries an address that
+    /// is given here, unless both may be there.
+    pub(crate) fn may_write(&self, slot: usize, change: &ServiceChange) -> bool {
+        let given = change.ingress.iter().flat_map(|ingress| ingress.iter()).filter_map(|entry| entry.ip);
+        let given: Vec<IpAddr> =
+            given.filter(|ip| !oracle::addresses(&change.service).contains(ip)).collect();
+        let clash = |(other, (_, carried)): (&usize, &(Box<str>, Vec<IpAddr>))| {
+            let key = self.view.services.get(other).map(|service| &service.key);
+            let holds = |ip: &IpAddr| self.ipam.holders(*ip).iter().any(|holder| Some(&holder.key) == key);
+            given.iter().any(|ip| carried.contains(ip) && !holds(ip))
+        };
+        !self.flights.contains_key(&slot) && !self.flights.iter().any(clash)
+    }
+
+    /// A write goes out.
+    pub(crate) fn takes_off(&mut self, slot: usize, change: &ServiceChange) {
+        let ingress = change.ingress.iter().flat_map(|ingress| ingress.iter());
+        let carried = ingress.filter_map(|entry| entry.ip).collect();
+        self.flights.insert(slot, (change.service.resource_version.clone(), carried));
+    }
+
+    /// A write came to nothing, for sure.
+    pub(crate) fn lands(&mut self, slot: usize) {
+        self.flights.remove(&slot);
+    }
+
     /// Notes what a plan gives, for the next one to be held to.
     pub(crate) fn remember(&mut self, plan: &Plan, now: Timestamp) {
         for service in self.view.services.values() {
             let change = plan.services.iter().find(|change| change.service.uid == service.uid);
             let ingress = change.and_then(|change| change.ingress.as_deref()).unwrap_or(&service.ingress);
-            let addresses = ingress.iter().filter_map(|entry| entry.ip).collect();
+            let addresses: Vec<IpAddr> = ingress.iter().filter_map(|entry| entry.ip).collect();
+            // What was promised and is promised no more comes from nowhere, should it be written after all.
+            let has = oracle::addresses(service);
+            let known = |ip: &IpAddr| addresses.contains(ip) || has.contains(ip);
+            self.view.origins.retain(|(uid, ip), _| *uid != service.uid || known(ip));
             self.view.given.insert(service.uid.clone(), addresses);
         }
         self.view.look(now);

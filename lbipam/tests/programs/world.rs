@@ -15,7 +15,7 @@ use crate::counts;
 use crate::dice::Dice;
 use crate::oracle::{self, addresses, may_share};
 use crate::replica::Replica;
-use crate::server::Server;
+use crate::server::{Author, Server};
 use crate::step::{Fate, INHERITED, SERVICES, Step, name};
 
 /// Rounds of a leader without trouble until all is written. Who waits for an address that somebody else loses needs two;
@@ -29,8 +29,8 @@ pub(crate) struct World {
     server: Server,
     replicas: [Replica; 2],
     leader: Option<usize>,
-    /// By whom, to whom, what.
-    under_way: Vec<(usize, Write)>,
+    /// By whom, in which of its lives, what.
+    under_way: Vec<(usize, Author, Write)>,
     extras: bool,
     authors: u32,
     dice: Dice,
@@ -161,22 +161,36 @@ impl World {
         let mut fates = fates.iter().cycle();
         let mut late = false;
         for write in writes {
+            if let Write::Service(slot, change) = &write {
+                if !self.replicas[leader].may_write(*slot, change) {
+                    continue;
+                }
+                self.replicas[leader].takes_off(*slot, change);
+            }
             let fate = if late { Fate::Late } else { *fates.next().unwrap_or(&Fate::Done) };
             match fate {
-                Fate::Done | Fate::AnswerLost => self.write(leader, &write, false)?,
-                Fate::Failed => {}
+                Fate::Done | Fate::AnswerLost => self.write(leader, None, &write)?,
+                Fate::Failed => {
+                    if let Write::Service(slot, _) = write {
+                        self.replicas[leader].lands(slot);
+                    }
+                }
                 Fate::Late => {
                     late = true;
                     self.replicas[leader].frozen = true;
-                    self.under_way.push((leader, write));
+                    let author = self.replicas[leader].author;
+                    self.under_way.push((leader, author, write));
                 }
             }
         }
         Ok(count)
     }
 
-    fn write(&mut self, who: usize, write: &Write, late: bool) -> Result<(), Fault> {
-        let author = self.replicas[who].author;
+    /// A write reaches the server; `late` if its author led when it left, and may not by now.
+    fn write(&mut self, who: usize, late: Option<Author>, write: &Write) -> Result<(), Fault> {
+        let now = self.replicas[who].author;
+        let author = late.unwrap_or(now);
+        let late = author != now || self.leader != Some(who);
         let outcome = match write {
             Write::Pool(change) => self.server.write_pool(change),
             Write::Reservation(change) => self.server.write_reservation(change),
@@ -228,9 +242,8 @@ impl World {
     }
 
     fn land(&mut self) {
-        for (who, write) in std::mem::take(&mut self.under_way) {
-            let late = self.leader != Some(who) || !self.replicas[who].frozen;
-            let _never_a_fault = self.write(who, &write, late);
+        for (who, author, write) in std::mem::take(&mut self.under_way) {
+            let _never_a_fault = self.write(who, Some(author), &write);
             self.replicas[who].frozen = false;
         }
     }

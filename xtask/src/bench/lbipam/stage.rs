@@ -52,7 +52,8 @@ impl Stage {
         let stage = Self { operator, cluster };
         wait_for(Duration::from_secs(60), "the operator to lead", || {
             let now = stage.lbipam()?;
-            ensure!(now["leader"] == true && now["certain"] == true, "{now}");
+            let pools_read = now["counts"]["pools"] == pools;
+            ensure!(now["leader"] == true && pools_read, "{}", now["counts"]);
             Ok(())
         })?;
         Ok(stage)
