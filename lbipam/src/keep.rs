@@ -31,6 +31,8 @@ type Seats = SmallVec<[Held; 1]>;
 enum Stay {
     Yes(Held),
     No(Release),
+    /// Its time of grace is over, and stays over until a pool has it.
+    Over(Held, Release),
 }
 
 impl Ipam {
@@ -82,6 +84,7 @@ impl Ipam {
                 Stay::Yes(held) if self.sit_down(id, address, news) => granted.push(held),
                 Stay::Yes(held) => lost.push(Lost { held, why: Release::CannotShare }),
                 Stay::No(why) => lost.push(Lost { held: claim, why }),
+                Stay::Over(held, why) => lost.push(Lost { held, why }),
             }
         }
         let unheld = standing.iter().filter(|address| !granted.iter().any(|held| held.address == **address));
@@ -199,7 +202,7 @@ impl Ipam {
         if now < self.end_of_grace(since) {
             Stay::Yes(Held { bare_since: Some(since), ..held })
         } else {
-            Stay::No(why)
+            Stay::Over(Held { bare_since: Some(since), ..held }, why)
         }
     }
 
