@@ -68,6 +68,14 @@ impl View {
             // Asleep.
             return;
         }
+        // What went and comes back in a status is somebody's newly, with a time of grace of its own.
+        let Self { services, given, lost, .. } = self;
+        lost.retain(|(uid, ip), _| {
+            given.get(uid).is_some_and(|given| given.contains(ip))
+                || services
+                    .values()
+                    .any(|service| service.uid == *uid && oracle::addresses(service).contains(ip))
+        });
         for service in self.services.values() {
             let having = oracle::addresses(service).into_iter();
             self.had.extend(having.map(|ip| (service.uid.clone(), ip)));
