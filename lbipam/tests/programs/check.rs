@@ -249,6 +249,8 @@ impl<'a> Moment<'a> {
             let valid = if foreign { Stay::Open } else { self.stay_alone(with, ip) };
             let keeps = self.after[other].contains(&ip);
             stay = stay.min(match (valid, keeps) {
+                // Asleep, nobody judges anew who may share with whom; what was judged before stands.
+                _ if self.view.pools.is_empty() => Stay::Open,
                 (Stay::No, _) => Stay::Yes,
                 // Somebody of those who may not share it has to go: who changed, or came last.
                 (Stay::Yes, true) if !self.view.fresh || age(with) < age(service) => Stay::No,
