@@ -9,6 +9,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1 as api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use lbipam::plan::SATISFIED;
+pub use lbipam::service::Words;
 
 use super::NamespacedName;
 
@@ -130,33 +131,6 @@ pub struct Ingress {
     pub ip_mode: Option<Box<str>>,
 }
 
-/// Labels or annotations: few, sorted by key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Words(Box<[(Box<str>, Box<str>)]>);
-
-impl Words {
-    /// The value of a key.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&str> {
-        let at = self.0.binary_search_by(|(name, _)| (**name).cmp(key)).ok()?;
-        self.0.get(at).map(|(_, value)| &**value)
-    }
-
-    /// All of them, sorted by key.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (&**key, &**value))
-    }
-}
-
-impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Words {
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let mut pairs: Vec<(Box<str>, Box<str>)> =
-            pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
-        pairs.sort_unstable();
-        Self(pairs.into_boxed_slice())
-    }
-}
-
 /// Annotations that somebody here reads.
 const ANNOTATIONS: [&str; 2] = ["service.cilium.io/", "rutter.dev/"];
 
@@ -249,11 +223,5 @@ mod tests {
     fn small_enough_for_ten_thousands() {
         assert!(size_of::<Service>() <= 208, "{}", size_of::<Service>());
         assert!(size_of::<Port>() <= 32 && size_of::<Ingress>() <= 48);
-    }
-
-    #[test]
-    fn words_are_found() {
-        let words: Words = [("b", "2"), ("a", "1")].into_iter().collect();
-        assert_eq!((words.get("a"), words.get("b"), words.get("c")), (Some("1"), Some("2"), None));
     }
 }

@@ -10,6 +10,7 @@ mod process;
 mod relay;
 mod restarts;
 mod seen;
+mod writers;
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};

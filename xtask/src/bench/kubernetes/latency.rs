@@ -16,6 +16,7 @@ use rutter_lab::wait_for;
 
 use super::stage::{SERVICES, Stage, resource_version, service, service_at, slice};
 use crate::bench::seen::{Reader, Seen, Times, between, percentiles};
+use crate::bench::writers::with_each;
 
 /// Connections that create services.
 const CREATORS: u32 = 4;
@@ -26,7 +27,7 @@ pub(super) fn measure(stage: &mut Stage, services: u32, rate: u32) -> Result<()>
     println!(
         "\nlatency: {services} Services, {rate} per second, each with a slice of two endpoints before it"
     );
-    stage.with_each(0..services, |number| {
+    with_each(&stage.cluster, 0..services, |number| {
         ("POST", super::stage::SLICES.to_owned(), Some(slice(number).to_string()))
     })?;
     let stop = Arc::new(AtomicBool::new(false));

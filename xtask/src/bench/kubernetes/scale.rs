@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::stage::{SERVICES, SLICES, Stage, service, slice};
+use crate::bench::writers::with_each;
 
 /// Longest time for anything here.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -13,10 +14,11 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(super) fn cold_start(stage: &mut Stage, services: u32) -> Result<()> {
     let missing = stage.cluster_has()?..services;
     println!("\ncold start: {services} Services with {} endpoints", u64::from(services) * 2);
-    let took = stage
-        .with_each(missing.clone(), |number| ("POST", SLICES.to_owned(), Some(slice(number).to_string())))?
-        + stage
-            .with_each(missing, |number| ("POST", SERVICES.to_owned(), Some(service(number).to_string())))?;
+    let took = with_each(&stage.cluster, missing.clone(), |number| {
+        ("POST", SLICES.to_owned(), Some(slice(number).to_string()))
+    })? + with_each(&stage.cluster, missing, |number| {
+        ("POST", SERVICES.to_owned(), Some(service(number).to_string()))
+    })?;
     println!("the missing ones were created in {:.1} s", took.as_secs_f64());
     stage.until_frr_has(services.into(), PATIENCE)?;
     println!("peak memory with all of them created meanwhile: {}", stage.memory()?);
@@ -75,8 +77,9 @@ pub(super) fn flood(stage: &Stage, changes: u32) -> Result<()> {
         "\nflood: {} Services deleted and {} created again, as fast as the API server takes it",
         some.end, some.end
     );
-    let gone =
-        stage.with_each(some.clone(), |number| ("DELETE", format!("{SERVICES}/service-{number}"), None))?;
+    let gone = with_each(&stage.cluster, some.clone(), |number| {
+        ("DELETE", format!("{SERVICES}/service-{number}"), None)
+    })?;
     let begun = Instant::now();
     stage.until_frr_has((all - some.end).into(), PATIENCE)?;
     println!(
@@ -84,8 +87,9 @@ pub(super) fn flood(stage: &Stage, changes: u32) -> Result<()> {
         gone.as_secs_f64(),
         begun.elapsed().as_secs_f64()
     );
-    let back = stage
-        .with_each(some.clone(), |number| ("POST", SERVICES.to_owned(), Some(service(number).to_string())))?;
+    let back = with_each(&stage.cluster, some.clone(), |number| {
+        ("POST", SERVICES.to_owned(), Some(service(number).to_string()))
+    })?;
     let begun = Instant::now();
     stage.until_frr_has(all.into(), PATIENCE)?;
     println!(

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use rutter_lab::kube::{ControlPlane, Node};
 use rutter_lab::{Agent, Bgpd, Frr, Host, Lab, Operator, wait_for};
 use serde_json::{Value, json};
@@ -18,8 +16,6 @@ use crate::run;
 const NODE: &str = "bench";
 /// Cluster IPs of the services: one after the other from here.
 const FIRST_IP: Ipv4Addr = Ipv4Addr::new(10, 100, 0, 1);
-/// Connections that write at the same time.
-const WRITERS: u32 = 6;
 
 /// It logs what comes in, with microseconds: what FRR does with a route afterwards takes its own time.
 const FRR: &str = "log timestamp precision 6
@@ -166,42 +162,6 @@ impl Stage {
     /// CPU seconds of each so far.
     pub(super) fn cpu(&self) -> Result<BTreeMap<&'static str, f64>> {
         self.processes()?.into_iter().map(|(name, pid)| Ok((name, cpu_seconds(pid)?))).collect()
-    }
-
-    /// Does something with every service of a range, several at once. Answers other than 2xx are errors.
-    pub(super) fn with_each(
-        &self,
-        services: std::ops::Range<u32>,
-        request: impl Fn(u32) -> (&'static str, String, Option<String>) + Sync,
-    ) -> Result<Duration> {
-        let (next, failure) = (AtomicU32::new(services.start), Mutex::new(None));
-        let begun = Instant::now();
-        std::thread::scope(|scope| {
-            for _ in 0..WRITERS {
-                scope.spawn(|| {
-                    let work = || -> Result<()> {
-                        let mut connection = self.cluster.connection()?;
-                        loop {
-                            let service = next.fetch_add(1, Ordering::Relaxed);
-                            if service >= services.end {
-                                return Ok(());
-                            }
-                            let (method, target, body) = request(service);
-                            let reply = connection.request(method, &target, body.as_deref())?;
-                            ensure!(reply.status < 300, "{method} {target}: {}", reply.body);
-                        }
-                    };
-                    if let (Err(error), Ok(mut failure)) = (work(), failure.lock()) {
-                        failure.get_or_insert(error);
-                    }
-                });
-            }
-        });
-        let failure = failure.into_inner().map_err(|_poisoned| anyhow!("a writer panicked"))?;
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(begun.elapsed()),
-        }
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::stage::{self, SERVICES, Stage, probe, requests, service};
 use crate::bench::process::{cpu_seconds, peak_mib};
 use crate::bench::seen::{Reader, Seen, Times, between, percentiles};
+use crate::bench::writers::with_each;
 
 /// Connections that create Services.
 const CREATORS: u32 = 4;
@@ -49,7 +50,9 @@ pub(super) fn measure(stage: &Stage, services: u32, rate: u32) -> Result<()> {
     println!(
         "\nlatency: {services} Services, {rate} per second, and {probes} plain status patches beside them"
     );
-    stage.with_each(0..probes, |number| ("POST", SERVICES.to_owned(), Some(probe(number).to_string())))?;
+    with_each(&stage.cluster, 0..probes, |number| {
+        ("POST", SERVICES.to_owned(), Some(probe(number).to_string()))
+    })?;
     let (given, plain) = (Watched::new(services), Watched::new(probes));
     let _watch = watch(stage, given.clone(), plain.clone())?;
     std::thread::sleep(Duration::from_secs(2));

@@ -14,6 +14,7 @@ use rutter_lab::wait_for;
 
 use self::stage::{SERVICES, Stage, requests};
 use crate::bench::process::{cpu_seconds, peak_mib, resident_kib};
+use crate::bench::writers::with_each;
 use crate::run;
 
 /// Longest time for anything here.
@@ -66,7 +67,7 @@ fn adopt(stage: &mut Stage, args: &Args) -> Result<()> {
     println!("\nadoption: {} Services", args.adopted);
     let begun = Instant::now();
     let before = requests(stage.status()?);
-    stage.with_each(missing.clone(), |number| {
+    with_each(&stage.cluster, missing.clone(), |number| {
         ("POST", SERVICES.to_owned(), Some(stage::service(number).to_string()))
     })?;
     let created = begun.elapsed();

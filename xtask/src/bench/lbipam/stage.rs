@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -18,8 +15,6 @@ use crate::run;
 pub(super) const SERVICES: &str = "/api/v1/namespaces/default/services";
 /// Where pools are.
 const POOLS: &str = "/apis/cilium.io/v2/ciliumloadbalancerippools";
-/// Connections that write at the same time.
-const WRITERS: u32 = 6;
 
 /// Everything that runs.
 pub(super) struct Stage {
@@ -114,38 +109,6 @@ impl Stage {
     pub(super) fn changed_since(&self, before: &BTreeMap<String, String>) -> Result<usize> {
         let now = self.versions_of_all()?;
         Ok(now.iter().filter(|(uid, version)| before.get(*uid) != Some(*version)).count())
-    }
-
-    /// Does something with every number of a range, several at once. Answers other than 2xx are errors.
-    pub(super) fn with_each(
-        &self,
-        numbers: Range<u32>,
-        request: impl Fn(u32) -> (&'static str, String, Option<String>) + Sync,
-    ) -> Result<()> {
-        let (next, failure) = (AtomicU32::new(numbers.start), Mutex::new(None));
-        std::thread::scope(|scope| {
-            for _ in 0..WRITERS {
-                scope.spawn(|| {
-                    let work = || -> Result<()> {
-                        let mut connection = self.cluster.connection()?;
-                        loop {
-                            let number = next.fetch_add(1, Ordering::Relaxed);
-                            if number >= numbers.end {
-                                return Ok(());
-                            }
-                            let (method, target, body) = request(number);
-                            let reply = connection.request(method, &target, body.as_deref())?;
-                            ensure!(reply.status < 300, "{method} {target}: {}", reply.body);
-                        }
-                    };
-                    if let (Err(error), Ok(mut failure)) = (work(), failure.lock()) {
-                        failure.get_or_insert(error);
-                    }
-                });
-            }
-        });
-        let failure = failure.into_inner().map_err(|_poisoned| anyhow!("a writer panicked"))?;
-        failure.map_or(Ok(()), Err)
     }
 
     /// The version that a list of Services would have now, to watch from.
